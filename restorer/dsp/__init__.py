@@ -1,0 +1,1 @@
+"""Signal processing without learning: the constant-Q transform, the whitening equaliser, filter design."""

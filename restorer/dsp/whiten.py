@@ -1,0 +1,75 @@
+"""The whitening equaliser: a fixed linear-phase FIR that flattens music's long-term spectrum, and its exact inverse.
+
+White noise of one level then drowns highs and lows alike, so that a diffusion spends its steps evenly over the
+spectrum instead of on the lows. A time-invariant filter commutes with any other: band-limiting stays exact.
+"""
+
+import torch
+from torch import Tensor, nn
+
+
+def design_equaliser(power: Tensor, exponent: float, cap_db: float, n_taps: int) -> Tensor:
+    """Taps (n_taps,), float64, odd and symmetric, whose gain is power**(-exponent / 2), at most cap_db above its least.
+
+    power: (bins,), mean power spectrum of the corpus on an even grid from 0 Hz to Nyquist inclusive, positive.
+    exponent: 1 whitens fully, 0 not at all.
+    """
+    gain_db = -10 * exponent * torch.log10(power.double())
+    gain_db = torch.minimum(gain_db - gain_db.min(), torch.tensor(cap_db, dtype=torch.float64))
+    impulse = torch.fft.irfft(10 ** (gain_db / 20))
+    half = n_taps // 2
+    taps = torch.cat([impulse[-half:], impulse[: half + 1]])
+    # A Hann window has a response without negative lobes worth the name: the gain stays positive, hence invertible.
+    return taps * torch.hann_window(n_taps + 2, periodic=False, dtype=torch.float64)[1:-1]
+
+
+class Whitening(nn.Module):
+    """Filters by `taps` (odd, symmetric): along a long signal, or round a window as if it were periodic.
+
+    inverse(forward(x)) is x to rounding. Refuses taps whose response is not positive, for they have no inverse.
+    """
+
+    taps: Tensor
+
+    def __init__(self, taps: Tensor) -> None:
+        super().__init__()
+        if taps.ndim != 1 or taps.numel() % 2 == 0:
+            raise ValueError(f"an equaliser needs an odd number of taps in one row, got shape {tuple(taps.shape)}")
+        self.register_buffer("taps", taps.double())
+        self._responses: dict[tuple[int, torch.dtype, torch.device], Tensor] = {}
+
+    @property
+    def margin(self) -> int:
+        """Samples that `cut` needs on either side of a window."""
+        return self.taps.numel() // 2
+
+    def response(self, length: int) -> Tensor:
+        """(length // 2 + 1,), float64: the real, positive gain of the periodic filter at the bins of an rfft."""
+        half = self.margin
+        if length <= 2 * half:
+            raise ValueError(f"an equaliser of {2 * half + 1} taps needs a longer window than {length} samples")
+        impulse = torch.cat([self.taps[half:], self.taps.new_zeros(length - 2 * half - 1), self.taps[:half]])
+        gain = torch.fft.rfft(impulse).real
+        if gain.min() <= 0:
+            raise ValueError("the equaliser's response must be positive everywhere to have an inverse")
+        return gain
+
+    def cut(self, x: Tensor) -> Tensor:
+        """x (..., length + 2 margin) -> (..., length): the part of the filtered long signal that needs no padding."""
+        n = x.shape[-1]
+        spectrum = torch.fft.rfft(x) * torch.fft.rfft(self.taps.to(x.dtype), n=n)
+        return torch.fft.irfft(spectrum, n=n)[..., 2 * self.margin :]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (..., length) -> whitened, the window taken as periodic."""
+        return torch.fft.irfft(torch.fft.rfft(x) * self._gain(x), n=x.shape[-1])
+
+    def inverse(self, x: Tensor) -> Tensor:
+        """x (..., length), whitened -> waveform, the window taken as periodic."""
+        return torch.fft.irfft(torch.fft.rfft(x) / self._gain(x), n=x.shape[-1])
+
+    def _gain(self, x: Tensor) -> Tensor:
+        key = (x.shape[-1], x.dtype, x.device)
+        if key not in self._responses:
+            self._responses[key] = self.response(x.shape[-1]).to(device=x.device, dtype=x.dtype)
+        return self._responses[key]
