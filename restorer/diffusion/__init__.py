@@ -1,0 +1,1 @@
+"""Diffusion: preconditioning, noise levels, samplers, and the denoisers that know a measurement."""

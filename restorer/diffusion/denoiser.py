@@ -1,0 +1,50 @@
+"""What a denoiser is, how a network becomes one, and how it learns (EDM: Karras, Aittala, Aila, Laine 2022)."""
+
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+
+class Denoiser(Protocol):
+    """D(x, sigma): the expected clean signal, given x = clean + sigma * white noise.
+
+    x: (batch, time); sigma: (batch,), positive; returns (batch, time). The score is (D(x, sigma) - x) / sigma**2.
+    """
+
+    def __call__(self, x: Tensor, sigma: Tensor) -> Tensor: ...
+
+
+class Preconditioned(nn.Module):
+    """A denoiser from a network F: D = c_skip x + c_out F(c_in x, c_noise), so that F sees and aims at unit variance.
+
+    c_skip = sd^2 / (sd^2 + s^2), c_out = s sd / sqrt(sd^2 + s^2), c_in = 1 / sqrt(sd^2 + s^2), c_noise = ln(s) / 4
+    for the noise level s and the data's standard deviation sd (EDM, Table 1).
+    """
+
+    def __init__(self, network: nn.Module, sigma_data: float) -> None:
+        super().__init__()
+        self.network = network
+        self.sigma_data = sigma_data
+
+    def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """x (batch, time), sigma (batch,) -> the denoised estimate (batch, time)."""
+        s = sigma[:, None]
+        variance = self.sigma_data**2 + s**2
+        c_out = s * self.sigma_data / variance.sqrt()
+        network_output: Tensor = self.network(x / variance.sqrt(), sigma.log() / 4)
+        return self.sigma_data**2 / variance * x + c_out * network_output
+
+    def loss(self, x: Tensor, sigma: Tensor, noise: Tensor) -> Tensor:
+        """The mean square error of each item (batch,), weighed by 1 / c_out^2: about 1 for a network that says nothing.
+
+        x: clean (batch, time); sigma: (batch,); noise: (batch, time), standard normal.
+        """
+        denoised = self(x + sigma[:, None] * noise, sigma)
+        weight = (self.sigma_data**2 + sigma**2) / (self.sigma_data * sigma) ** 2
+        return weight * (denoised - x).square().mean(-1)
+
+
+def log_normal_levels(uniform: Tensor, mean: float, std: float) -> Tensor:
+    """Noise levels whose logarithm is N(mean, std^2), from uniform numbers in (0, 1): the training's distribution."""
+    return (mean + std * torch.special.ndtri(uniform)).exp()

@@ -1,0 +1,86 @@
+"""Solvers of the probability-flow equation dx/dsigma = (x - D(x, sigma)) / sigma, from noise down to music.
+
+They know neither measurements nor networks: a measurement has already changed the denoiser (guidance.py).
+Shapes: x (batch, time); sigmas (steps + 1,) strictly falling, as edm_schedule gives them. A schedule cut off before
+its 0 is solved down to its last level. Every item is solved for itself; the denoiser gets sigma as (batch,), like x.
+"""
+
+import math
+from collections.abc import Callable
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from restorer.diffusion.denoiser import Denoiser
+
+Noise = Callable[[int], Tensor]
+"""Standard normal noise for a step of the schedule, shaped like x."""
+
+_GAMMA_MAX = math.sqrt(2) - 1
+
+
+@torch.no_grad()
+def heun(
+    denoiser: Denoiser,
+    x: Tensor,
+    sigmas: Tensor,
+    noise: Noise,
+    churn: float = 0.0,
+    s_noise: float = 1.0,
+    progress: Callable[[], None] | None = None,
+) -> Tensor:
+    """Stochastic second-order sampler (Karras et al. 2022, Algorithm 2, S_tmin = 0, S_tmax = inf); x is at sigmas[0].
+
+    churn is S_churn: every step first raises the noise by the factor 1 + min(churn / steps, sqrt(2) - 1), with noise(i)
+    times s_noise. Without churn the sampler is deterministic and never calls noise. The error falls with the square of
+    the number of steps. T steps take 2T - 1 evaluations, and progress() is called after each.
+    The step to 0 returns the denoiser's estimate itself, to the bit: what data consistency has put there stays.
+    """
+    evaluate = _evaluator(denoiser, progress)
+    gamma = min(churn / (len(sigmas) - 1), _GAMMA_MAX)
+    for i, (sigma, sigma_next) in enumerate(pairwise(sigmas.tolist())):
+        sigma_hat = sigma * (1 + gamma)
+        if gamma > 0:
+            x = x + s_noise * math.sqrt(sigma_hat**2 - sigma**2) * noise(i)
+        denoised = evaluate(x, sigma_hat)
+        if sigma_next == 0:
+            return denoised
+        slope = (x - denoised) / sigma_hat
+        x_next = x + (sigma_next - sigma_hat) * slope
+        slope_next = (x_next - evaluate(x_next, sigma_next)) / sigma_next
+        x = x + (sigma_next - sigma_hat) * (slope + slope_next) / 2
+    return x
+
+
+@torch.no_grad()
+def dpm2m(denoiser: Denoiser, x: Tensor, sigmas: Tensor, progress: Callable[[], None] | None = None) -> Tensor:
+    """DPM-Solver++(2M) (Lu et al. 2022, Algorithm 2) with alpha = 1 and lambda = -ln(sigma); x is at sigmas[0].
+
+    Solves the linear part exactly and extrapolates the denoised estimate in lambda from the step before: the error
+    falls with the square of the number of steps. The first step and the step to 0 (infinitely long in lambda) are of
+    first order; the latter returns the denoiser's estimate itself. T steps take T evaluations, progress() after each.
+    """
+    evaluate = _evaluator(denoiser, progress)
+    denoised_last, h_last = None, math.nan
+    for sigma, sigma_next in pairwise(sigmas.tolist()):
+        denoised = evaluate(x, sigma)
+        if sigma_next == 0:
+            return denoised
+        h = math.log(sigma / sigma_next)
+        target = denoised if denoised_last is None else denoised + (denoised - denoised_last) * h / (2 * h_last)
+        x = target + sigma_next / sigma * (x - target)
+        denoised_last, h_last = denoised, h
+    return x
+
+
+def _evaluator(denoiser: Denoiser, progress: Callable[[], None] | None) -> Callable[[Tensor, float], Tensor]:
+    """The denoiser at one level for the whole batch, which reports every evaluation."""
+
+    def evaluate(x: Tensor, sigma: float) -> Tensor:
+        denoised = denoiser(x, x.new_full((len(x),), sigma))
+        if progress is not None:
+            progress()
+        return denoised
+
+    return evaluate
