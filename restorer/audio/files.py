@@ -1,0 +1,132 @@
+"""The front door to sound files: what is it, read it, write it. `-` is standard input or output."""
+
+import stat
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+import soundfile
+
+from restorer.audio.ffmpeg import FfmpegReader, probe_with_ffmpeg
+from restorer.audio.format import AudioFormat, AudioInfo, AudioReader, AudioWriter, Tags
+from restorer.audio.riff import Arriving, read_some
+from restorer.audio.sndfile import SndfileReader
+from restorer.audio.stream import WavStreamReader, WavStreamWriter, is_other_audio
+from restorer.audio.writer import FileWriter
+from restorer.errors import AudioError, UsageError
+
+_STDIN = "standard input"
+_OPENING = 12  # bytes that tell one kind of file from another, and the least that a WAV begins with
+_SPOOL_STEP = 1 << 20
+
+
+def probe(path: Path) -> AudioInfo:
+    """What a file says about itself, whatever its name says.
+
+    Raises AudioError if it is missing, a folder, a pipe, empty or nothing that soundfile or ffmpeg can read.
+    """
+    _require_file(path, streams=False)
+    try:
+        with SndfileReader(path, str(path)) as reader:
+            return AudioInfo(path, reader.format, reader.frames, reader.tags)
+    except soundfile.SoundFileError:
+        info = probe_with_ffmpeg(path, str(path))
+        return AudioInfo(path, info.format, None, info.tags)
+
+
+def open_reader(source: Path | Literal["-"]) -> AudioReader:
+    """A reader of a file, a named pipe or, for `-`, standard input; both pipes carry WAV, or are spooled to disk.
+
+    Raises AudioError as `probe` does, UsageError if standard input is a terminal.
+    """
+    if source == "-":
+        if sys.stdin.isatty():
+            raise UsageError(
+                "standard input is a terminal; send a WAV into it, e.g. `< take.wav` or `sox ... -t wav - |`"
+            )
+        return _open_stream(sys.stdin.buffer, _STDIN)
+    if not _require_file(source, streams=True):
+        pipe = source.open("rb")
+        return _open_stream(pipe, str(source), pipe.close)
+    return _open_file(source, str(source))
+
+
+def open_writer(
+    target: Path | Literal["-"], format: AudioFormat, *, overwrite: bool = False, tags: Tags | None = None
+) -> AudioWriter:
+    """A writer of a file, or for `-` of WAV on standard output (in `format`'s subtype, without tags).
+
+    Raises UsageError if the target exists and may not be overwritten, or standard output is a terminal; AudioError if
+    the format or the folder cannot be written. Nothing is touched before the first block is written.
+    """
+    if target == "-":
+        if sys.stdout.isatty():
+            raise UsageError(
+                "standard output is a terminal, which cannot play WAV; name a file, or pipe it: `| sox - ...`"
+            )
+        return WavStreamWriter(sys.stdout.buffer, format)
+    return FileWriter(target, format, overwrite=overwrite, tags=tags or {})
+
+
+def _require_file(path: Path, *, streams: bool) -> bool:
+    """Whether `path` is a regular file; raises AudioError where there is nothing to read."""
+    try:
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise AudioError(f"{path} is a folder; name the sound files in it")
+        if stat.S_ISREG(status.st_mode):
+            with path.open("rb"):
+                pass
+    except FileNotFoundError as error:
+        raise AudioError(f"{path} does not exist; check the name") from error
+    except (OSError, ValueError) as error:
+        raise AudioError(
+            f"{path} cannot be opened ({getattr(error, 'strerror', None) or error}); check its name and permissions"
+        ) from error
+    if not stat.S_ISREG(status.st_mode):
+        if not streams:
+            raise AudioError(
+                f"{path} is not a regular file, so it cannot be looked into beforehand; read it as a stream"
+            )
+        return False
+    if status.st_size == 0:
+        raise AudioError(f"{path} is empty (0 bytes); a sound file has at least a header: export or copy it again")
+    return True
+
+
+def _open_file(path: Path, name: str, cleanup: Callable[[], object] = lambda: None) -> AudioReader:
+    try:
+        return SndfileReader(path, name, cleanup)
+    except soundfile.SoundFileError:
+        return FfmpegReader(path, name, cleanup)
+
+
+def _open_stream(stream: BinaryIO, name: str, cleanup: Callable[[], object] = lambda: None) -> AudioReader:
+    opening = Arriving(stream).exactly(_OPENING)
+    if not is_other_audio(opening):
+        return WavStreamReader(stream, name, opening, cleanup)
+    try:
+        return _spooled(opening, stream, name)
+    finally:
+        cleanup()
+
+
+def _spooled(opening: bytes, stream: BinaryIO, name: str) -> AudioReader:
+    """A reader of a temporary copy, for formats that cannot be decoded from a pipe."""
+    copy = tempfile.NamedTemporaryFile(prefix="restorer-")  # noqa: SIM115 (closed with the reader)
+    try:
+        copy.write(opening)
+        while more := read_some(stream, _SPOOL_STEP):
+            copy.write(more)
+        copy.flush()
+        return _open_file(Path(copy.name), name, copy.close)
+    except OSError as error:
+        copy.close()
+        raise AudioError(
+            f"{name} cannot be copied to {tempfile.gettempdir()} ({error.strerror}); free some space there, or send WAV"
+        ) from error
+    except BaseException:
+        copy.close()
+        raise

@@ -1,0 +1,135 @@
+"""The header of WAV (RIFF, RF64) on a stream that cannot seek: parsed forwards only, and written with unknown sizes."""
+
+import struct
+from typing import BinaryIO
+
+from restorer.audio.format import AudioFormat, require_sane
+from restorer.errors import AudioError
+
+_PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
+_GUID_TAIL = bytes.fromhex("000000001000800000aa00389b71")  # what follows the codec in KSDATAFORMAT_SUBTYPE_*
+_SUBTYPES = {(_PCM, 8): "PCM_U8", (_PCM, 16): "PCM_16", (_PCM, 24): "PCM_24", (_PCM, 32): "PCM_32",
+             (_FLOAT, 32): "FLOAT", (_FLOAT, 64): "DOUBLE"}  # fmt: skip
+_UNKNOWN = 0xFFFFFFFF
+_LARGEST_FMT = 1 << 16  # bytes; real ones have 16 to 40, but some codecs append tables
+_CHUNK = 1 << 16
+
+
+class Arriving:
+    """The bytes of a pipe in the order of arrival, the ones already taken from it first."""
+
+    def __init__(self, stream: BinaryIO, opening: bytes = b"") -> None:
+        self._stream = stream
+        self._held = bytearray(opening)
+
+    def exactly(self, count: int) -> bytes:
+        """The next `count` bytes, fewer only at the end of the stream."""
+        while len(self._held) < count and self._receive(count - len(self._held)):
+            pass
+        return self._take(count)
+
+    def frames(self, width: int, most: int) -> bytes:
+        """Whole frames of `width` bytes, at most `most` bytes, of what has arrived; waits for the first one only.
+
+        Nothing at the end of the stream, where a part of a frame is dropped.
+        """
+        while len(self._held) < width and self._receive(most - len(self._held)):
+            pass
+        return self._take(min(most, len(self._held)) // width * width)
+
+    def skip(self, count: int) -> None:
+        while count > 0 and (gone := len(self.exactly(min(count, _CHUNK)))):
+            count -= gone
+
+    def _take(self, count: int) -> bytes:
+        taken = bytes(self._held[:count])
+        del self._held[:count]
+        return taken
+
+    def _receive(self, most: int) -> int:
+        more = read_some(self._stream, most)
+        self._held += more
+        return len(more)
+
+
+def read_some(stream: BinaryIO, most: int) -> bytes:
+    """At most `most` bytes of what has arrived, waiting for one; nothing at the end of the stream."""
+    read1 = getattr(stream, "read1", stream.read)
+    some: bytes = read1(most)
+    return some
+
+
+def read_header(source: Arriving, name: str) -> tuple[AudioFormat, int | None]:
+    """Format and size of the sound in bytes (None: to the end of the stream); leaves `source` at the first sample.
+
+    Raises AudioError where it is no WAV, ends too early, contradicts itself or holds another codec than PCM and float.
+    """
+    opening = source.exactly(12)
+    if not opening:
+        raise AudioError(f"{name} is empty; did the program that writes into it fail?")
+    if opening[:4] not in (b"RIFF", b"RF64") or opening[8:] != b"WAVE":
+        raise AudioError(
+            f"{name} is not a WAV (it begins with {opening!r}); send WAV, e.g. `ffmpeg -i take.m4a -f wav -`"
+        )
+    riff_size = struct.unpack("<I", opening[4:8])[0]
+    long_size, form, position = None, None, 12
+    while len(chunk := source.exactly(8)) == 8:
+        kind, size = chunk[:4], struct.unpack("<I", chunk[4:])[0]
+        position += 8
+        if kind == b"data":
+            if form is None:
+                raise AudioError(f"{name} has samples before its format (no `fmt ` chunk); the WAV header is damaged")
+            if long_size is not None and size == _UNKNOWN:
+                return form, long_size if 0 < long_size < 1 << 62 else None
+            declared_behind = riff_size not in (0, _UNKNOWN) and riff_size + 8 > position
+            return form, size if _believable(size, declared_behind) else None
+        kept = source.exactly(min(size, _LARGEST_FMT)) if kind in (b"fmt ", b"ds64") else b""
+        if kind == b"fmt " and len(kept) < min(size, _LARGEST_FMT):
+            break
+        source.skip(size + size % 2 - len(kept))
+        position += size + size % 2
+        if kind == b"fmt ":
+            form = _parse_format(kept, "RF64" if opening[:4] == b"RF64" else "WAV", name)
+        elif kind == b"ds64" and len(kept) >= 16:
+            long_size = struct.unpack("<Q", kept[8:16])[0]
+    raise AudioError(f"{name} ends within its WAV header; it was cut short: send it again")
+
+
+def header(form: AudioFormat) -> bytes:
+    """A WAV header for sound of unknown length. `form`'s subtype must be one of WAV's PCM or float ones."""
+    code, bits = next(key for key, subtype in _SUBTYPES.items() if subtype == form.subtype)
+    width = bits // 8 * form.channels
+    body = struct.pack("<HHIIHH", code, form.channels, form.sample_rate, form.sample_rate * width, width, bits)
+    if code != _PCM:
+        body += struct.pack("<H", 0)  # the size of an extension, which every codec but PCM must state
+    chunk = b"fmt " + struct.pack("<I", len(body)) + body
+    return b"RIFF" + struct.pack("<I", _UNKNOWN) + b"WAVE" + chunk + b"data" + struct.pack("<I", _UNKNOWN)
+
+
+def _believable(size: int, declared_behind: bool) -> bool:
+    """Whether a `data` size is meant: 0 only if something is declared behind it; not what stands for `unknown`."""
+    if size == 0:
+        return declared_behind
+    return not (0x7FFF_E000 <= size <= 0x7FFF_FFFF or size >= 0xFFFF_0000)
+
+
+def _parse_format(body: bytes, container: str, name: str) -> AudioFormat:
+    if len(body) < 16:
+        raise AudioError(f"{name} has a WAV format of {len(body)} bytes; it takes 16 or more: the header is damaged")
+    code, channels, rate, _, width, bits = struct.unpack("<HHIIHH", body[:16])
+    require_sane(rate, channels, name)
+    if code == _EXTENSIBLE and body[26:40] == _GUID_TAIL:
+        code = struct.unpack("<H", body[24:26])[0]
+    stored = -(-bits // 8) * 8 if code == _PCM else bits  # 20 bits are stored in 24, the low ones 0
+    subtype = _SUBTYPES.get((code, stored))
+    if subtype is None:
+        raise AudioError(
+            f"{name} is a WAV of codec {code:#06x} with {bits} bits; a pipe carries PCM of 8, 16, 24, 32 bits or float "
+            "of 32, 64 bits: convert it first, e.g. `ffmpeg -i take.wav -c:a pcm_s24le -f wav -`"
+        )
+    if width != channels * stored // 8:
+        raise AudioError(
+            f"{name} claims frames of {width} bytes, but {channels} channels of {bits} bits take "
+            f"{channels * stored // 8}; the WAV header is damaged"
+        )
+    return AudioFormat(container, subtype, rate, channels)

@@ -1,0 +1,207 @@
+"""Sound files are written whole or not at all: under a temporary name in the same folder, then renamed."""
+
+import io
+import os
+import secrets
+import stat
+import struct
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from restorer.audio.format import TAG_NAMES, AudioFormat, Samples, Tags, can_write
+from restorer.audio.samples import require_finite, to_fixed
+from restorer.audio.sndfile import file_name
+from restorer.errors import AudioError, UsageError
+
+_STEP = 1 << 14  # frames handed to libsndfile at once: its Vorbis encoder overflows the stack with very long blocks
+_LARGEST_32_BIT = (1 << 32) - (1 << 20)  # bytes of sound in a file with 32-bit sizes, leaving room for its header
+_HAS_32_BIT_SIZES = ("WAV", "WAVEX", "AIFF")
+
+_Failure = (OSError, soundfile.SoundFileError, AssertionError)  # soundfile asserts that all frames were written
+
+
+class FileWriter:
+    """An AudioWriter of a file. Until the `with` block is left cleanly the target is what it was before.
+
+    Integer formats round to the nearest step and hold peaks at full scale (`clipped` counts them). Folders that are
+    missing are made with the first block, and taken away again if nothing comes of it.
+    """
+
+    def __init__(self, target: Path, format: AudioFormat, *, overwrite: bool = False, tags: Tags | None = None) -> None:
+        """Raises UsageError if `target` exists without `overwrite`, or is no file; AudioError if it cannot be made."""
+        self.format = format
+        self.frames = 0
+        self.clipped = 0
+        self._name = str(target)
+        self._target = Path(os.path.realpath(target))  # what a link points to is replaced, not the link
+        self._overwrite = overwrite
+        self._tags = tags or {}
+        self._partial: Path | None = None
+        self._file: soundfile.SoundFile | None = None
+        self._made: list[Path] = []
+        self._require_target()
+        _require_folder(self._target.parent, self._name)
+        _require_writable(format, self._name)
+
+    def write(self, block: Samples) -> None:
+        require_finite(block, self.frames, self.format.sample_rate, f"the result for {self._name}")
+        self._require_room(len(block))
+        try:
+            file = self._file or self._begin()
+            for start in range(0, len(block), _STEP):
+                file.write(self._stored(block[start : start + _STEP]))
+        except _Failure as error:
+            raise self._failed(error) from error
+        self.frames += len(block)
+
+    def _stored(self, block: Samples) -> Samples | NDArray[np.int32]:
+        if not self.format.is_integer or self.format.bits is None:
+            return block
+        fixed, clipped = to_fixed(block, self.format.bits)
+        self.clipped += clipped
+        return fixed
+
+    def _begin(self) -> soundfile.SoundFile:
+        folder = self._target.parent
+        missing = [each for each in (folder, *folder.parents) if not each.exists()]
+        for each in reversed(missing):
+            each.mkdir(exist_ok=True)
+            self._made.append(each)
+        # 40 characters take at most 160 bytes: the name stays below the 255 that file systems allow
+        partial = folder / f".{self._target.name[:40]}.{secrets.token_hex(4)}.partial"
+        self._partial = partial
+        os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        self._file = _open(file_name(partial), self.format)
+        for tag in TAG_NAMES:
+            if value := self._tags.get(tag):
+                with suppress(soundfile.LibsndfileError):  # a container that has no place for this tag
+                    setattr(self._file, tag, value)
+        return self._file
+
+    def _complete(self) -> None:
+        """Close, check, make it last, rename."""
+        try:
+            file = self._file or self._begin()
+            file.close()
+            assert self._partial is not None
+            if self.frames == 0 and self.format.container == "FLAC":
+                self._partial.write_bytes(_empty_flac(self.format))
+            elif not self.format.is_lossy:
+                stored = soundfile.info(file_name(self._partial)).frames
+                if stored != self.frames:
+                    raise OSError(f"{stored} of {self.frames} frames arrived")
+            _make_last(self._partial)
+            self._require_target()
+            os.replace(self._partial, self._target)
+            self._partial, self._made = None, []
+        except _Failure as error:
+            raise self._failed(error) from error
+
+    def _discard(self) -> None:
+        """Leave nothing; what cannot be removed any more must not hide the error that brought us here."""
+        if self._file is not None:
+            with suppress(OSError, soundfile.SoundFileError):
+                self._file.close()
+        if self._partial is not None:
+            with suppress(OSError, soundfile.SoundFileError):
+                self._partial.unlink(missing_ok=True)
+        for folder in reversed(self._made):
+            with suppress(OSError, soundfile.SoundFileError):
+                folder.rmdir()
+
+    def _require_target(self) -> None:
+        try:
+            mode = self._target.stat().st_mode
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError) as error:
+            raise AudioError(f"{self._name} cannot be written ({_reason(error)}); choose another output") from error
+        if stat.S_ISDIR(mode):
+            raise UsageError(f"{self._name} is a folder; name a file in it")
+        if not stat.S_ISREG(mode):
+            raise UsageError(f"{self._name} is not a regular file, and would be replaced by one; use `-` for a pipe")
+        if not self._overwrite:
+            raise UsageError(f"{self._name} exists already; choose another name, or replace it with --overwrite")
+
+    def _require_room(self, more: int) -> None:
+        form = self.format
+        size = (self.frames + more) * form.channels * (form.bits or 0) // 8
+        if form.container in _HAS_32_BIT_SIZES and size > _LARGEST_32_BIT:
+            raise AudioError(
+                f"{self._name} would pass 4 GiB at {self.frames / form.sample_rate:.0f} s, the most that "
+                f"{form.container} can hold; write RF64, W64 or FLAC instead"
+            )
+
+    def _failed(self, error: Exception) -> AudioError:
+        return AudioError(
+            f"{self._name} cannot be written ({_reason(error)}) after {self.frames / self.format.sample_rate:.1f} s; "
+            "check the free space and the permissions of its folder; nothing was kept"
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self._complete()
+        finally:
+            if self._partial is not None or self._made:
+                self._discard()
+
+
+def _require_folder(folder: Path, name: str) -> None:
+    """Raises AudioError now rather than after an hour's work if `folder` cannot be written or made."""
+    try:
+        nearest = next(each for each in (folder, *folder.parents) if each.exists())
+        usable, is_folder = os.access(nearest, os.W_OK | os.X_OK), nearest.is_dir()
+    except OSError as error:
+        raise AudioError(f"{name} cannot be written ({_reason(error)}); choose another output folder") from error
+    if not is_folder:
+        raise AudioError(f"{name} cannot be written: {nearest} is a file, not a folder; choose another output folder")
+    if not usable:
+        raise AudioError(f"{name} cannot be written: no permission to write in {nearest}; choose another output folder")
+
+
+def _require_writable(form: AudioFormat, name: str) -> None:
+    """Raises AudioError if libsndfile cannot write this combination (Opus at 44.1 kHz, 9 channels of FLAC)."""
+    try:
+        if not can_write(form.container, form.subtype):
+            raise ValueError(form)
+        _open(io.BytesIO(), form).close()
+    except (soundfile.SoundFileError, ValueError, TypeError) as error:
+        raise AudioError(
+            f"{name} cannot be written as {form.container} {form.subtype} with {form.channels} channels at "
+            f"{form.sample_rate} Hz; choose another format, e.g. FLAC or WAV PCM_24"
+        ) from error
+
+
+def _open(file: str | io.BytesIO, form: AudioFormat) -> soundfile.SoundFile:
+    return soundfile.SoundFile(file, "w", form.sample_rate, form.channels, form.subtype, None, form.container)
+
+
+def _empty_flac(form: AudioFormat) -> bytes:
+    """A FLAC of no samples, for which libsndfile writes no bytes at all: STREAMINFO (RFC 9639, 8.2) alone."""
+    numbers = form.sample_rate << 44 | (form.channels - 1) << 41 | ((form.bits or 0) - 1) << 36
+    streaminfo = struct.pack(">HH6xQ16x", 4096, 4096, numbers)
+    return b"fLaC" + struct.pack(">I", 0x80 << 24 | len(streaminfo)) + streaminfo
+
+
+def _make_last(path: Path) -> None:
+    """Wait until the bytes are on the disk, so that a crash after the rename cannot leave an empty file."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, soundfile.LibsndfileError):
+        return str(error.error_string).strip(". ")
+    return str(getattr(error, "strerror", None) or error) or "it was cut short"
