@@ -1,0 +1,1 @@
+"""Networks: the shipped octave network and the paper's, each from (waveform, noise condition) to waveform."""

@@ -1,0 +1,116 @@
+"""The shipped network: a multi-resolution U-Net on the octave-wise constant-Q transform.
+
+The paper's network (CQT-Diff, Moliner et al. 2022) gives every band the time resolution of the highest and pays for
+it. Here every octave keeps its own. Frames of the high octaves are folded into channels at a common base rate; each
+time the U-Net halves the frames, the octave that has just that rate joins. Bands stay apart through all levels.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from restorer.dsp.cqt import ConstantQ
+from restorer.dsp.frame import octave_frame
+from restorer.network.layers import Block, Conv, Double, Halve, NoiseEmbedding, fold, unfold
+
+
+@dataclass(frozen=True)
+class OctaveConfig:
+    """length: samples of a window. base_frames: frames of the finest level, a power of two.
+
+    channels: of each level, finest first; level l has base_frames / 2**l frames.
+    dilations: per level, in bands, of the four convolutions: two on the way down, two on the way up.
+    """
+
+    length: int = 2**17
+    bins_per_octave: int = 48
+    octaves: int = 7
+    base_frames: int = 128
+    channels: tuple[int, ...] = (64, 64, 96, 128, 160)
+    dilations: tuple[tuple[int, int, int, int], ...] = (
+        (1, 3, 9, 1),
+        (1, 3, 9, 1),
+        (1, 4, 16, 1),
+        (1, 6, 48, 1),
+        (1, 12, 24, 1),
+    )
+    condition: int = 256
+
+
+class OctaveNet(nn.Module):
+    """F(c_in x, c_noise) of the preconditioned denoiser: (batch, length), (batch,) -> (batch, length).
+
+    The transform runs in float32, the convolutions in `compute_dtype`.
+    """
+
+    def __init__(self, config: OctaveConfig) -> None:
+        super().__init__()
+        frame = octave_frame(config.length, config.bins_per_octave, config.octaves)
+        self.config = config
+        self.compute_dtype = torch.float32
+        self.transform = ConstantQ(frame)
+        self.embedding = NoiseEmbedding(config.condition)
+        shapes = [(group.bands, group.frames) for group in frame.groups]
+        self.levels = [_level(frames, config) for _, frames in shapes]
+        self.factors = [max(1, frames // config.base_frames) for _, frames in shapes]
+        widths = [config.channels[level] for level in self.levels]
+        self.entries = nn.ModuleList(Conv(2 * f, w) for f, w in zip(self.factors, widths, strict=True))
+        self.exits = nn.ModuleList(Conv(w, 2 * f) for f, w in zip(self.factors, widths, strict=True))
+        # Convolutions see every band alike; what a band is, its place says.
+        self.places = nn.ParameterList(
+            nn.Parameter(0.2 * torch.randn(1, width, bands, 1))
+            for width, (bands, _) in zip(widths, shapes, strict=True)
+        )
+        pairs = list(zip(config.channels, config.channels[1:], strict=False))
+        self.halves = nn.ModuleList(Halve(fine, coarse) for fine, coarse in pairs)
+        self.doubles = nn.ModuleList(Double(coarse, fine, scale=2**-0.5) for fine, coarse in pairs)
+        levels = list(zip(config.channels, config.dilations, strict=True))
+        self.downs = nn.ModuleList(Block(width, d[:2], config.condition) for width, d in levels)
+        self.ups = nn.ModuleList(Block(width, d[2:], config.condition) for width, d in levels)
+        # An untrained network whispers: what it says at first is wrong, but from silence nothing else would learn.
+        self.loudness = nn.Parameter(torch.full((len(shapes),), 0.3))
+
+    def forward(self, x: Tensor, c_noise: Tensor) -> Tensor:
+        groups = [self._enter(i, group) for i, group in enumerate(self.transform(x.float()))]
+        outputs = self._unet(groups, self.embedding(c_noise.float()))
+        return torch.as_tensor(self.transform.inverse([self._leave(i, out) for i, out in enumerate(outputs)]))
+
+    def _unet(self, groups: list[Tensor], condition: Tensor) -> list[Tensor]:
+        """Down and up; a group joins below (in frequency) what came before, and leaves at its level on the way up."""
+        skips, joined = [], []
+        h: Tensor | None = None
+        for level, block in enumerate(self.downs):
+            here = [i for i, at in enumerate(self.levels) if at == level]
+            parts = [groups[i] for i in reversed(here)] + ([] if h is None else [self.halves[level - 1](h)])
+            h = block(torch.cat(parts, dim=2), condition)
+            skips.append(h)
+            joined.append(here)
+        outputs: dict[int, Tensor] = {}
+        for level in reversed(range(len(self.downs))):
+            assert h is not None
+            h = self.ups[level](h, condition)
+            here = list(reversed(joined[level]))
+            rows = [groups[i].shape[2] for i in here]
+            *leaving, h = h.split([*rows, h.shape[2] - sum(rows)], dim=2)
+            outputs.update(zip(here, leaving, strict=True))
+            if level > 0:
+                h = torch.add(self.doubles[level - 1](h), skips[level - 1], alpha=2**-0.5)
+        return [outputs[i] for i in range(len(groups))]
+
+    def _enter(self, i: int, group: Tensor) -> Tensor:
+        """Complex (batch, bands, frames) -> (batch, channels, bands, frames of the level), channels_last."""
+        planes = torch.view_as_real(group).permute(0, 3, 1, 2).to(self.compute_dtype)
+        return torch.as_tensor(self.entries[i](fold(planes, self.factors[i])) + self.places[i].to(self.compute_dtype))
+
+    def _leave(self, i: int, h: Tensor) -> Tensor:
+        planes = unfold(self.exits[i](h), self.factors[i]).permute(0, 2, 3, 1).float()
+        return torch.view_as_complex(planes.contiguous()) * self.loudness[i]
+
+
+def _level(frames: int, config: OctaveConfig) -> int:
+    """The level at which a group of `frames` frames joins: 0 for the base rate and above."""
+    level = max(0, (config.base_frames // frames).bit_length() - 1)
+    if level >= len(config.channels):
+        raise ValueError(f"an octave of {frames} frames needs {level + 1} levels, this network has {len(config.channels)}")
+    return level

@@ -1,0 +1,135 @@
+"""A prior: what is known of music before any measurement. Weights on disk become a denoiser of whitened windows."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from restorer.diffusion.denoiser import Preconditioned
+from restorer.dsp.whiten import Whitening
+from restorer.errors import UsageError, WeightsError
+from restorer.network.cqtdiff import CqtDiff
+from restorer.network.octave import OctaveConfig, OctaveNet
+from restorer.shipped import DEFAULT_PRIOR, find_weights
+
+_FORMAT = "restorer-prior-1"
+
+
+@dataclass(frozen=True)
+class Preset:
+    """An architecture with the facts that its weights rely on.
+
+    sigma_data: the standard deviation that windows are brought to. whitened: whether the prior needs an equaliser.
+    """
+
+    name: str
+    build: Callable[[], nn.Module]
+    sample_rate: int
+    length: int
+    sigma_data: float
+    whitened: bool
+
+
+PRESETS = {
+    "octave-44k": Preset("octave-44k", lambda: OctaveNet(OctaveConfig()), 44100, 2**17, 1.0, True),
+    "cqtdiff-22k": Preset("cqtdiff-22k", CqtDiff, 22050, 2**16, 0.057, False),
+}
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a weights file says of itself: its preset, and facts about its making (data, licences, steps, losses)."""
+
+    name: str
+    preset: str
+    facts: dict[str, Any]
+
+
+class Prior(nn.Module):
+    """A denoiser of windows (batch, length) in the whitened domain at sample_rate, at level sigma_data."""
+
+    def __init__(self, card: Card, taps: Tensor) -> None:
+        super().__init__()
+        preset = PRESETS[card.preset]
+        self.card = card
+        self.sample_rate = preset.sample_rate
+        self.length = preset.length
+        self.sigma_data = preset.sigma_data
+        self.denoiser = Preconditioned(preset.build(), preset.sigma_data)
+        self.whitening = Whitening(taps)
+
+    def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """The denoised estimate of x (batch, length) at noise levels sigma (batch,)."""
+        return torch.as_tensor(self.denoiser(x, sigma))
+
+    @property
+    def device(self) -> torch.device:
+        return self.whitening.taps.device
+
+    def save(self, path: Path, facts: dict[str, Any]) -> None:
+        """Writes the weights and the card with `facts` atomically."""
+        card = replace(self.card, name=path.stem, facts=facts)
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
+        partial = path.with_suffix(".partial")
+        save_file(tensors, partial, metadata={"format": _FORMAT, "card": json.dumps(asdict(card))})
+        partial.replace(path)
+
+
+def new_prior(preset: str, taps: Tensor | None = None) -> Prior:
+    """An untrained prior; taps: the equaliser of a whitened preset."""
+    if preset not in PRESETS:
+        raise UsageError(f"there is no preset {preset!r}; choose one of {', '.join(PRESETS)}")
+    return Prior(Card(preset, preset, {}), torch.ones(1) if taps is None else taps)
+
+
+def load_prior(name: str | Path = DEFAULT_PRIOR, device: torch.device | str = "cpu") -> Prior:
+    """A trained prior by the name of shipped weights or the path of a .safetensors file, ready to run on `device`."""
+    path = find_weights(name)
+    card, shapes = _read_header(path)
+    prior = Prior(card, torch.zeros(shapes["whitening.taps"]))
+    try:
+        with safe_open(path, framework="pt") as file:
+            prior.load_state_dict({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
+    except (RuntimeError, SafetensorError) as error:
+        raise WeightsError(f"{path} does not fit preset {card.preset}: {str(error).splitlines()[-1].strip()}") from error
+    prior = prior.to(device).eval().requires_grad_(False)
+    if isinstance(prior.denoiser.network, OctaveNet):
+        prior.denoiser.network.compute_dtype = fast_dtype(torch.device(device))
+    return prior
+
+
+def read_card(name: str | Path) -> Card:
+    """The card of a weights file, without loading its weights."""
+    return _read_header(find_weights(name))[0]
+
+
+def fast_dtype(device: torch.device) -> torch.dtype:
+    """bfloat16 where the device multiplies it natively, else float32, in which a bf16 convolution would be emulated."""
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
+    # The name that torch gives the capability, e.g. AVX512, does not tell; oneDNN's own check does.
+    return torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32
+
+
+def _read_header(path: Path) -> tuple[Card, dict[str, list[int]]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            shapes = {key: file.get_slice(key).get_shape() for key in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path} is not a readable safetensors file: {error}") from error
+    if metadata.get("format") != _FORMAT or "whitening.taps" not in shapes:
+        raise WeightsError(f"{path} holds no prior of restorer ({_FORMAT}); train or import one")
+    try:
+        card = Card(**json.loads(metadata["card"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(f"{path} has no readable card: {error}") from error
+    if card.preset not in PRESETS:
+        raise WeightsError(f"{path} is of preset {card.preset!r}, unknown to this version; update restorer")
+    return card, shapes
