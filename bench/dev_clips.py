@@ -1,0 +1,246 @@
+"""Quality on clean recordings, degraded here and restored: bandwidth extension, gaps, clipping.
+
+    python bench/dev_clips.py FOLDER [--prior NAME] [--tasks bwe,inpaint,declip] [--rate HZ] [--seconds N] [--json OUT]
+
+Every recording of FOLDER is mixed to one channel and resampled to --rate; names that begin with "waller" are left out,
+for they have no clean original. A value that misses its target is marked with "!".
+"""
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+from dev_measures import TASKS, Clip, Restorers, Result, evaluate
+
+from restorer.errors import AudioError, RestorerError, UsageError
+
+SUFFIXES = {".wav", ".flac", ".mp3", ".ogg", ".aiff"}
+NO_ORIGINAL = "waller"
+# Bandwidth extension by cutoff in Hz: the ratio of distances that counts as half, and as clearly below.
+LSD_RATIO = {1000.0: 0.5, 3000.0: 0.8}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A field of a result in the table; `meets` (value, setting) is the target; `mean` "no", "plain" or "magnitude"."""
+
+    title: str
+    field: str
+    digits: int = 2
+    mean: str = "plain"
+    meets: Callable[[float, float], bool] | None = None
+
+    def cell(self, value: float, setting: float) -> str:
+        missed = self.meets is not None and not self.meets(value, setting)
+        return f"{value:.{self.digits}f}" + ("!" if missed else " ")
+
+
+def within_6_db(value: float, setting: float) -> bool:
+    return abs(value) <= 6
+
+
+def is_none(value: float, setting: float) -> bool:
+    return value == 0
+
+
+@dataclass(frozen=True)
+class Table:
+    """`setting`: the field by which results are averaged."""
+
+    setting: str
+    columns: tuple[Column, ...]
+
+
+SECONDS = Column("seconds", "seconds", 1)
+TABLES = {
+    "bwe": Table(
+        "cutoff_hz",
+        (
+            Column("LSD in", "lsd_in"),
+            Column("out", "lsd_out"),
+            Column("ratio", "lsd_ratio", meets=lambda value, cutoff_hz: value <= LSD_RATIO.get(cutoff_hz, 1)),
+            Column("above in", "lsd_above_in"),
+            Column("out", "lsd_above_out"),
+            Column("level dB", "level_error_db", 1, "magnitude", within_6_db),
+            Column("at Hz", "level_error_at_hz", 0, "no"),
+            Column("quiet dB", "quiet_error_db", 1, "magnitude", within_6_db),
+            Column("at Hz", "quiet_error_at_hz", 0, "no"),
+            Column("below dB", "in_band_change_db", 1, meets=lambda value, _: value <= -60),
+            SECONDS,
+        ),
+    ),
+    "inpaint": Table(
+        "gap_s",
+        (
+            Column("LSD in", "lsd_in"),
+            Column("out", "lsd_out"),
+            Column("octave dB", "octave_error_db", 1, "magnitude", within_6_db),
+            Column("at Hz", "octave_error_at_hz", 0, "no"),
+            Column("mean dB", "mean_octave_error_db", 1),
+            Column("click", "worst_click_ratio", meets=lambda value, _: value <= 2),
+            Column("changed", "changed_samples", 0, meets=is_none),
+            Column("reach ms", "reach_ms", 1),
+            SECONDS,
+        ),
+    ),
+    "declip": Table(
+        "input_sdr_db",
+        (
+            Column("threshold", "threshold", 3),
+            Column("clipped %", "clipped_percent", 1),
+            Column("SDR in", "sdr_in"),
+            Column("out", "sdr_out"),
+            Column("gain", "sdr_gain", meets=lambda value, _: value >= 5),
+            Column("LSD in", "lsd_in"),
+            Column("out", "lsd_out"),
+            Column("changed", "changed_samples", 0, meets=is_none),
+            SECONDS,
+        ),
+    ),
+}
+
+
+def load_clips(folder: Path, sample_rate: int, seconds: float | None = None) -> list[Clip]:
+    """The clean recordings of a folder, the mean of their channels, at `sample_rate`; `seconds`: only their middle.
+
+    Raises UsageError if the folder is missing or has none, AudioError if one cannot be read.
+    """
+    files = sorted(folder.iterdir()) if folder.is_dir() else []
+    files = [file for file in files if file.suffix.lower() in SUFFIXES and not file.name.startswith(NO_ORIGINAL)]
+    if not files:
+        raise UsageError(f"{folder} has no clean recording ({', '.join(sorted(SUFFIXES))}): name a folder that has")
+    return [_load(file, sample_rate, seconds) for file in files]
+
+
+def _load(file: Path, sample_rate: int, seconds: float | None) -> Clip:
+    try:
+        samples, rate = soundfile.read(file, dtype="float64", always_2d=True)
+    except soundfile.LibsndfileError as error:
+        raise AudioError(f"{file} cannot be read ({error.error_string}): replace or remove it") from error
+    mono = soxr.resample(samples.mean(axis=1), rate, sample_rate, quality="VHQ")
+    if seconds is not None:
+        length = min(round(seconds * sample_rate), mono.size)
+        mono = mono[(mono.size - length) // 2 :][:length]
+    return Clip(file.stem, mono, sample_rate)
+
+
+def engine_restorers(prior_name: str | None, seed: int) -> Restorers:
+    """The engine behind the three commands, with its default settings."""
+    from restorer.prior import load_prior
+    from restorer.restore.engine import restore_signal
+    from restorer.restore.task import BandwidthExtension, Declipping, Inpainting
+
+    prior = load_prior(prior_name)
+    return Restorers(
+        bwe=lambda x, rate, cutoff_hz: restore_signal(x, rate, BandwidthExtension(cutoff_hz), prior, None, seed),
+        inpaint=lambda x, rate, spans_s: restore_signal(x, rate, Inpainting(tuple(spans_s)), prior, None, seed),
+        declip=lambda x, rate, threshold: restore_signal(x, rate, Declipping(threshold), prior, None, seed),
+    )
+
+
+def means(results: Sequence[Result]) -> list[dict[str, float | str]]:
+    """For each task and setting, in the order of the results: the mean of each column over the clips."""
+    groups: dict[tuple[str, float], list[Result]] = {}
+    for result in results:
+        groups.setdefault((result.task, setting_of(result)), []).append(result)
+    rows: list[dict[str, float | str]] = []
+    for (task, setting), members in groups.items():
+        row: dict[str, float | str] = {"task": task, TABLES[task].setting: setting, "clips": len(members)}
+        for column in TABLES[task].columns:
+            values = np.array([getattr(member, column.field) for member in members], dtype=np.float64)
+            if column.mean != "no":
+                row[column.field] = float(np.mean(np.abs(values) if column.mean == "magnitude" else values))
+        rows.append(row)
+    return rows
+
+
+def setting_of(result: Result) -> float:
+    return float(getattr(result, TABLES[result.task].setting))
+
+
+def header(task: str) -> str:
+    table = TABLES[task]
+    return _line(f"{task}: clip", table.setting, [column.title + " " for column in table.columns])
+
+
+def row(result: Result) -> str:
+    setting = setting_of(result)
+    cells = [column.cell(float(getattr(result, column.field)), setting) for column in TABLES[result.task].columns]
+    return _line(result.clip, f"{setting:g}", cells)
+
+
+def mean_row(task: str, mean: dict[str, float | str]) -> str:
+    table = TABLES[task]
+    cells = [f"{mean[column.field]:.{column.digits}f} " if column.field in mean else "" for column in table.columns]
+    return _line(f"mean of {mean['clips']}", f"{mean[table.setting]:g}", cells)
+
+
+def _line(name: str, setting: str, cells: Sequence[str]) -> str:
+    return f"{name[:26]:26}{setting:>13}" + "".join(f"{cell:>11}" for cell in cells)
+
+
+def _finite(value: object) -> object:
+    """JSON has no infinity (an SDR without distortion): null instead."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def report(results: Sequence[Result], settings: dict[str, object]) -> str:
+    """All results and their means as JSON text."""
+    everything = [{"task": result.task, **asdict(result)} for result in results]
+    return json.dumps(_finite({"settings": settings, "results": everything, "means": means(results)}), indent=1) + "\n"
+
+
+def arguments(words: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--prior", help="name of the prior (default: the shipped one)")
+    parser.add_argument("--tasks", default=",".join(TASKS))
+    parser.add_argument("--rate", type=int, default=22050, help="sample rate of the clips in Hz (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, help="only the middle of each clip")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", type=Path, metavar="OUT")
+    return parser.parse_args(words)
+
+
+def run(given: argparse.Namespace, restorers: Restorers) -> None:
+    tasks = given.tasks.split(",")
+    if not set(tasks) <= set(TASKS):
+        raise UsageError(f"tasks {given.tasks!r}: give some of {','.join(TASKS)}")
+    clips = load_clips(given.folder, given.rate, given.seconds)
+    results: list[Result] = []
+    for task in tasks:
+        print(header(task), flush=True)
+        mine: list[Result] = []
+        for result in evaluate(clips, task, restorers):
+            print(row(result), flush=True)
+            mine.append(result)
+        print(*(mean_row(task, mean) for mean in means(mine)), "", sep="\n", flush=True)
+        results += mine
+        if given.json is not None:
+            settings = {"prior": given.prior, "rate": given.rate, "seconds": given.seconds, "seed": given.seed}
+            given.json.write_text(report(results, settings))
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    given = arguments(words)
+    try:
+        run(given, engine_restorers(given.prior, given.seed))
+    except RestorerError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
