@@ -1,0 +1,1 @@
+"""What `restorer bench` measures."""

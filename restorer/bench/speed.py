@@ -1,0 +1,140 @@
+"""How long a window takes: for each task and guidance the whole restoration, on noise, after a warm-up."""
+
+import os
+import platform
+import resource
+import statistics
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import perf_counter
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from restorer.prior import Prior
+from restorer.restore.damage import damage_of
+from restorer.restore.engine import restore_windows
+from restorer.restore.settings import BWE, DECLIP, INPAINT, Guidance, Settings, n_evaluations
+from restorer.restore.task import BandwidthExtension, Declipping, Inpainting, Task
+
+TaskName = Literal["bwe", "inpaint", "declip"]
+
+PAPER_S: dict[Guidance, float | None] = {"dc": 17.0, "rg": 84.0, "dc+rg": None}
+"""Seconds a segment of 2.97 s on one GPU, as Moliner et al. 2022 report them (their Section 5)."""
+
+_TASKS: dict[TaskName, tuple[Task, Settings]] = {
+    "bwe": (BandwidthExtension(1000.0), BWE),
+    "inpaint": (Inpainting(((1.0, 1.5),)), INPAINT),
+    "declip": (Declipping(0.1), DECLIP),
+}
+_LEVEL = 0.1  # RMS of the noise: a third of it lies beyond declip's threshold
+
+
+@dataclass(frozen=True)
+class Timing:
+    """The median over the runs; peak_memory_mib is the GPU's, or on the CPU the process's."""
+
+    task: TaskName
+    guidance: Guidance
+    sampler: str
+    steps: int
+    evaluations: int
+    batch_size: int
+    window_s: float
+    seconds_a_window: float
+    times_real_time: float
+    peak_memory_mib: float
+    paper_seconds: float | None
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What the timings were taken on."""
+
+    device: str
+    threads: int
+    torch: str
+    prior: str
+
+
+def describe(prior: Prior) -> Machine:
+    """The device that `prior` is on, by its name."""
+    name = torch.cuda.get_device_name(prior.device) if prior.device.type == "cuda" else _cpu_name()
+    return Machine(name, torch.get_num_threads(), torch.__version__, prior.card.name)
+
+
+def timings(
+    prior: Prior,
+    tasks: Sequence[TaskName],
+    guidances: Sequence[Guidance],
+    *,
+    batch_size: int,
+    repeats: int,
+    n_steps: int | None = None,
+) -> Iterator[Timing]:
+    """Each task with each guidance, one after the other; n_steps: instead of the presets' own."""
+    for name in tasks:
+        for guidance in guidances:
+            settings = replace(_TASKS[name][1], guidance=guidance)
+            if n_steps is not None:
+                settings = replace(settings, n_steps=n_steps)
+            yield _timed(prior, name, settings, batch_size, repeats)
+
+
+def _timed(prior: Prior, name: TaskName, settings: Settings, batch_size: int, repeats: int) -> Timing:
+    windows = _noise(prior, batch_size)
+    starts = [0] * batch_size
+    damage = damage_of(_TASKS[name][0], prior.sample_rate, prior.sample_rate)
+    _forget_peak(prior.device)
+
+    def run(settings: Settings) -> float:
+        begun = perf_counter()
+        restore_windows(windows, starts, damage, prior, settings, seed=0)
+        if prior.device.type == "cuda":
+            torch.cuda.synchronize(prior.device)
+        return perf_counter() - begun
+
+    run(replace(settings, n_steps=2))
+    seconds = statistics.median(run(settings) for _ in range(repeats)) / batch_size
+    window_s = prior.length / prior.sample_rate
+    return Timing(
+        name, settings.guidance, settings.sampler, settings.n_steps, n_evaluations(settings), batch_size,
+        window_s, seconds, window_s / seconds, _peak_mib(prior.device), PAPER_S[settings.guidance],
+    )  # fmt: skip
+
+
+def _noise(prior: Prior, batch_size: int) -> Tensor:
+    """(batch, length + 2 margin): what restore_windows takes."""
+    random = torch.Generator().manual_seed(0)
+    return _LEVEL * torch.randn(batch_size, prior.length + 2 * prior.whitening.margin, generator=random)
+
+
+def _forget_peak(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    elif os.access("/proc/self/clear_refs", os.W_OK):
+        Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak resident size begins anew
+
+
+def _peak_mib(device: torch.device) -> float:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    status = Path("/proc/self/status")
+    if status.is_file():
+        lines = [line for line in status.read_text().splitlines() if line.startswith("VmHWM:")]
+        if lines:
+            return int(lines[0].split()[1]) / 2**10
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # since the process began
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+
+
+def _cpu_name() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,1 @@
+"""The shell command: words to values, checks before torch is imported, errors to one line."""

@@ -1,0 +1,123 @@
+"""From words to values: `1k`, `-10dB`, `2.0-2.5`, `1:02.5-1:03`. Pure functions; each refusal is a UsageError."""
+
+import math
+import re
+from collections.abc import Iterable
+
+from restorer.errors import UsageError
+
+_NUMBER = r"\d+(?:\.\d*)?|\.\d+"
+_FREQUENCY = re.compile(rf"({_NUMBER})\s*(k|hz|khz|)", re.IGNORECASE | re.ASCII)
+_DECIBELS = re.compile(rf"([+-]?(?:{_NUMBER}))\s*dB(?:FS)?", re.IGNORECASE | re.ASCII)
+_LINEAR = re.compile(rf"[+-]?(?:{_NUMBER})(?:e-?\d+)?", re.IGNORECASE | re.ASCII)
+_TIME = re.compile(rf"(?:(?:(\d+):)?(\d+):)?({_NUMBER})", re.ASCII)
+_DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?", re.ASCII)
+
+
+def parse_frequency(word: str, option: str = "--cutoff") -> float:
+    """Hz, above 0.
+
+    >>> parse_frequency("1k"), parse_frequency("1.5kHz"), parse_frequency("3000")
+    (1000.0, 1500.0, 3000.0)
+    """
+    match = _FREQUENCY.fullmatch(word.strip())
+    if match is None:
+        raise UsageError(f"{option} {word!r} is not a frequency; write it as 1k, 1.5kHz or 3000")
+    frequency_hz = float(match[1]) * (1000 if match[2].lower().startswith("k") else 1)
+    if not 0 < frequency_hz < math.inf:
+        raise UsageError(f"{option} {word!r} must lie above 0 Hz; give the highest frequency that is left, such as 1k")
+    return frequency_hz
+
+
+def parse_threshold(word: str, option: str = "--threshold") -> float:
+    """Linear full scale, above 0 and at most 1.
+
+    >>> parse_threshold("0.3"), parse_threshold("-20dB")
+    (0.3, 0.1)
+    """
+    remedy = "give the level at which the peaks were cut, such as 0.3 or -10dB"
+    decibels, linear = _DECIBELS.fullmatch(word.strip()), _LINEAR.fullmatch(word.strip())
+    if decibels:
+        threshold = 10 ** (min(float(decibels[1]), 1000.0) / 20)
+    elif linear:
+        threshold = float(word)
+    else:
+        raise UsageError(f"{option} {word!r} is not a level; {remedy}")
+    if threshold < 0:
+        raise UsageError(f"{option} {word!r} is negative; write {word.strip()}dB if it is a level in decibels")
+    if not 0 < threshold <= 1:
+        raise UsageError(f"{option} {word!r} must lie above 0 and at most at 1, full scale (0dB); {remedy}")
+    return threshold
+
+
+def parse_time(word: str) -> float:
+    """Seconds, at least 0; hours and minutes before colons.
+
+    >>> parse_time("2.5"), parse_time("1:02.5"), parse_time("1:00:02")
+    (2.5, 62.5, 3602.0)
+    """
+    match = _TIME.fullmatch(word.strip())
+    if match is None:
+        raise UsageError(f"{word!r} is not a time; write seconds, minutes:seconds or hours:minutes:seconds, as 1:02.5")
+    hours, minutes, seconds = (float(part or 0) for part in match.groups())
+    if (match[2] and seconds >= 60) or (match[1] and minutes >= 60):
+        raise UsageError(f"{word!r} is not a time; behind a colon a number lies below 60, as in 1:02.5")
+    time_s = 3600 * hours + 60 * minutes + seconds
+    if time_s == math.inf:
+        raise UsageError(f"{word!r} is longer than any recording; give a time in seconds, such as 62.5")
+    return time_s
+
+
+def parse_gap(word: str, option: str = "--gap") -> tuple[float, float]:
+    """From and to in seconds.
+
+    >>> parse_gap("2.0-2.5"), parse_gap("1:02.5-1:03")
+    ((2.0, 2.5), (62.5, 63.0))
+    """
+    first, dash, last = word.partition("-")
+    if not dash:
+        raise UsageError(
+            f"{option} {word!r} is not a gap; write its start, a dash and its end, as 2.0-2.5 or 1:02-1:03"
+        )
+    try:
+        start, stop = parse_time(first), parse_time(last)
+    except UsageError as error:
+        raise UsageError(f"{option} {word!r}: {error}") from error
+    if start == stop:
+        raise UsageError(f"{option} {word!r} is empty; its end must lie behind its start, as in 2.0-2.5")
+    if start > stop:
+        raise UsageError(f"{option} {word!r} ends before it starts; write {last.strip()}-{first.strip()}")
+    return start, stop
+
+
+def parse_gaps(words: Iterable[str], option: str = "--gap") -> tuple[tuple[float, float], ...]:
+    """Gaps in the order of time; those that touch or overlap become one.
+
+    >>> parse_gaps(["4-5", "1-2", "1.5-3"])
+    ((1.0, 3.0), (4.0, 5.0))
+    """
+    merged: list[tuple[float, float]] = []
+    for start, stop in sorted(parse_gap(word, option) for word in words):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = merged[-1][0], max(stop, merged[-1][1])
+        else:
+            merged.append((start, stop))
+    return tuple(merged)
+
+
+def parse_duration(word: str, option: str = "SECONDS") -> float:
+    """Seconds, above 0."""
+    try:
+        seconds = parse_time(word)
+    except UsageError as error:
+        raise UsageError(f"{option} {error}") from error
+    if seconds == 0:
+        raise UsageError(f"{option} {word!r} is no time at all; give more than 0 seconds")
+    return seconds
+
+
+def parse_device(word: str, option: str = "--device") -> str:
+    """`auto`, `cpu`, `cuda` or `cuda:N`; whether it is there is known only to torch."""
+    if _DEVICE.fullmatch(word) is None:
+        raise UsageError(f"{option} {word!r} is not a device; choose auto, cpu, cuda or, for the second GPU, cuda:1")
+    return word

@@ -1,0 +1,79 @@
+"""Many recordings, one after the other: checked first, then restored; a bad one does not stop the others."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import typer
+
+from restorer.cli.options import Delivery, Machine
+from restorer.cli.progress import Bar
+from restorer.cli.speak import one_line, say
+from restorer.errors import RestorerError
+from restorer.restore.settings import Settings
+from restorer.restore.task import Task
+
+if TYPE_CHECKING:
+    from restorer.restore.plan import Job, Plan
+
+SOME_FAILED = 3
+
+
+def restore_all(
+    inputs: Sequence[str], task: Task, settings: Settings, seed: int, machine: Machine, delivery: Delivery
+) -> None:
+    """Restores what was named. Raises the error of a single file; of several, reports each and exits with 3."""
+    from restorer.restore.plan import plan_jobs
+
+    plan = plan_jobs(inputs, delivery.out, task, overwrite=delivery.overwrite)
+    if plan.is_single and plan.refusals:
+        raise plan.refusals[0].error
+    machine.check()
+    for refusal in plan.refusals:
+        _report_failure(refusal.error)
+    failed = len(plan.refusals)
+    if plan.jobs:
+        failed += _restore(plan, task, settings, seed, machine, delivery)
+    if failed:
+        say(f"restorer: {failed} of {len(plan.jobs) + len(plan.refusals)} recordings failed")
+        raise typer.Exit(SOME_FAILED)
+
+
+def _restore(plan: "Plan", task: Task, settings: Settings, seed: int, machine: Machine, delivery: Delivery) -> int:
+    """How many of the plan's jobs failed; raises where there is only one."""
+    from restorer.cli.device import choose_device
+    from restorer.prior import load_prior
+    from restorer.restore.job import restore_file
+
+    prior = load_prior(machine.prior, choose_device(machine.device))
+    failed = 0
+    for number, job in enumerate(plan.jobs, 1):
+        begun = monotonic()
+        try:
+            with Bar(_title(job, number, len(plan.jobs)), quiet=delivery.quiet) as bar:
+                report = restore_file(
+                    job.source, job.target, task, prior, settings, seed=seed, batch_size=machine.batch_size,
+                    overwrite=delivery.overwrite, progress=bar.update,
+                )  # fmt: skip
+        except RestorerError as error:
+            if plan.is_single:
+                raise
+            _report_failure(error)
+            failed += 1
+            continue
+        if not delivery.quiet:
+            name = "standard output" if report.target == "-" else one_line(str(report.target))
+            say(f"{name}: {report.seconds:.1f} s, {report.windows} windows, in {monotonic() - begun:.1f} s")
+            for note in report.notes:
+                say(f"{name}: {one_line(note)}")
+    return failed
+
+
+def _title(job: "Job", number: int, total: int) -> str:
+    name = "standard input" if job.source == "-" else one_line(Path(job.source).name)
+    return name if total == 1 else f"{number}/{total} {name}"
+
+
+def _report_failure(error: RestorerError) -> None:
+    say(f"restorer: {one_line(str(error))}")

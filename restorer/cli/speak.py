@@ -1,0 +1,14 @@
+"""What is said to the person, always on standard error: standard output carries sound or data."""
+
+import sys
+
+
+def say(line: str) -> None:
+    """One line on standard error."""
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
+def one_line(message: str) -> str:
+    """The message with line breaks and whatever else cannot be printed, such as in a file's name, spelled out."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in message)

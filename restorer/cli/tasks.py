@@ -1,0 +1,108 @@
+"""The three tasks: bwe, declip, inpaint."""
+
+from typing import Annotated
+
+import typer
+
+from restorer.cli.arguments import parse_frequency, parse_gaps, parse_threshold
+from restorer.cli.options import (
+    BatchOption,
+    Delivery,
+    DeviceOption,
+    GuidanceOption,
+    Inputs,
+    Machine,
+    OutOption,
+    OverwriteOption,
+    PriorOption,
+    QuietOption,
+    SamplerOption,
+    SeedOption,
+    StepsOption,
+    XiOption,
+    chosen,
+)
+from restorer.cli.restoring import restore_all
+from restorer.restore.settings import BWE, DECLIP, INPAINT
+from restorer.restore.task import BandwidthExtension, Declipping, Inpainting
+from restorer.shipped import DEFAULT_PRIOR
+
+
+def bwe(
+    inputs: Inputs,
+    cutoff: Annotated[
+        str, typer.Option(metavar="FREQUENCY", show_default=False, help="Nothing is left above: 1k, 1.5kHz or 3000.")
+    ],
+    guidance: GuidanceOption = None,
+    steps: StepsOption = None,
+    sampler: SamplerOption = None,
+    xi: XiOption = None,
+    seed: SeedOption = 0,
+    device: DeviceOption = "auto",
+    batch_size: BatchOption = 8,
+    prior: PriorOption = DEFAULT_PRIOR,
+    out: OutOption = None,
+    overwrite: OverwriteOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Bandwidth extension: give dull recordings their highs back.
+
+    restorer bwe album/ --cutoff 1k --out restored/
+    """
+    task = BandwidthExtension(parse_frequency(cutoff))
+    settings = chosen(BWE, guidance, steps, sampler, xi)
+    restore_all(inputs, task, settings, seed, Machine(prior, device, batch_size), Delivery(out, overwrite, quiet))
+
+
+def declip(
+    inputs: Inputs,
+    threshold: Annotated[
+        str,
+        typer.Option(metavar="LEVEL", show_default=False, help="Peaks were cut there: 0.3 of full scale, or -10dB."),
+    ],
+    guidance: GuidanceOption = None,
+    steps: StepsOption = None,
+    sampler: SamplerOption = None,
+    xi: XiOption = None,
+    seed: SeedOption = 0,
+    device: DeviceOption = "auto",
+    batch_size: BatchOption = 8,
+    prior: PriorOption = DEFAULT_PRIOR,
+    out: OutOption = None,
+    overwrite: OverwriteOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Declipping: rebuild peaks that were cut off.
+
+    restorer declip take.flac --threshold 0.3
+    """
+    task = Declipping(parse_threshold(threshold))
+    settings = chosen(DECLIP, guidance, steps, sampler, xi)
+    restore_all(inputs, task, settings, seed, Machine(prior, device, batch_size), Delivery(out, overwrite, quiet))
+
+
+def inpaint(
+    inputs: Inputs,
+    gap: Annotated[
+        list[str],
+        typer.Option(metavar="FROM-TO", show_default=False, help="2.0-2.5 or 1:02.5-1:03; as often as there are gaps."),
+    ],
+    guidance: GuidanceOption = None,
+    steps: StepsOption = None,
+    sampler: SamplerOption = None,
+    xi: XiOption = None,
+    seed: SeedOption = 0,
+    device: DeviceOption = "auto",
+    batch_size: BatchOption = 8,
+    prior: PriorOption = DEFAULT_PRIOR,
+    out: OutOption = None,
+    overwrite: OverwriteOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Inpainting: fill gaps and dropouts.
+
+    cat in.wav | restorer inpaint --gap 2.0-2.5 - > out.wav
+    """
+    task = Inpainting(parse_gaps(gap))
+    settings = chosen(INPAINT, guidance, steps, sampler, xi)
+    restore_all(inputs, task, settings, seed, Machine(prior, device, batch_size), Delivery(out, overwrite, quiet))

@@ -1,0 +1,87 @@
+"""Windows in, restored windows out: the one place where prior, measurement and sampler meet. Pure: no files, no text."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from restorer.degradation.operator import InDomain, Measurement
+from restorer.diffusion.denoiser import Denoiser
+from restorer.diffusion.guidance import consistent, guided
+from restorer.diffusion.noise import START_STEP, KeyedNoise
+from restorer.diffusion.sampler import dpm2m, heun
+from restorer.diffusion.schedule import edm_schedule
+from restorer.prior import Prior
+from restorer.restore.damage import Damage
+from restorer.restore.settings import Settings
+
+
+@torch.no_grad()
+def restore_windows(
+    windows: Tensor,
+    starts: Sequence[int],
+    damage: Damage,
+    prior: Prior,
+    settings: Settings,
+    seed: int,
+    progress: Callable[[], None] | None = None,
+) -> Tensor:
+    """What the restoration adds to each window: (batch, length), to be cross-faded and added to the recording.
+
+    windows: (batch, length + 2 margin) float32 at the prior's rate, margin = prior.whitening.margin, on any device.
+    starts: the absolute sample at which each window's inner part begins; it keys the noise and places the damage.
+    No value of a window depends on its neighbours in the batch. A silent window gets nothing.
+    progress: called once per network evaluation.
+    """
+    whitening = prior.whitening
+    whitened = whitening.cut(windows.to(prior.device))
+    level = damage.level(whitened, starts, prior.sample_rate)
+    silent = level <= 0
+    gain = prior.sigma_data / torch.where(silent, prior.sigma_data, level)
+    whitened = whitened * gain
+    # The measurement as the window sees it, periodic: what differs from the recording lies at its edges, without weight.
+    y = whitening.inverse(whitened)
+    placed = damage.degradation.on(starts, prior.length).scaled(gain)
+    measurement = Measurement(y, InDomain(placed, whitening.inverse, whitening))
+    noise = KeyedNoise(seed, starts, prior.length, prior.device)
+    sigmas = edm_schedule(settings.n_steps, settings.sigma_min, settings.sigma_max, settings.rho) * prior.sigma_data
+    x = whitening(damage.warm(y, starts)) + float(sigmas[0]) * noise(START_STEP)
+    x = _sample(_hearing(prior, measurement, settings), x, sigmas, noise, settings, progress)
+    change = damage.confined(whitening.inverse(x) - y)
+    return torch.where(silent, 0.0, change / gain)
+
+
+@torch.no_grad()
+def generate(
+    prior: Prior, seconds: float, settings: Settings, seed: int, progress: Callable[[], None] | None = None
+) -> Tensor:
+    """(samples,) of music that the prior makes up, at its rate; windows of it, one after the other, faded in and out."""
+    whole = round(seconds * prior.sample_rate)
+    starts = [prior.length * i for i in range(-(-whole // prior.length))]
+    noise = KeyedNoise(seed, starts, prior.length, prior.device)
+    sigmas = edm_schedule(settings.n_steps, settings.sigma_min, settings.sigma_max, settings.rho) * prior.sigma_data
+    x = _sample(prior, float(sigmas[0]) * noise(START_STEP), sigmas, noise, settings, progress)
+    fade = min(prior.length // 8, 4096)
+    ramp = torch.linspace(0, 1, fade, device=x.device)
+    wave = prior.whitening.inverse(x)
+    wave[:, :fade] *= ramp
+    wave[:, -fade:] *= ramp.flip(0)
+    return wave.flatten()[:whole]
+
+
+def _hearing(prior: Prior, measurement: Measurement, settings: Settings) -> Denoiser:
+    denoiser: Denoiser = prior
+    if "rg" in settings.guidance:
+        denoiser = guided(denoiser, measurement, settings.xi)
+    if "dc" in settings.guidance:
+        denoiser = consistent(denoiser, measurement)
+    return denoiser
+
+
+def _sample(
+    denoiser: Denoiser, x: Tensor, sigmas: Tensor, noise: KeyedNoise, settings: Settings,
+    progress: Callable[[], None] | None,
+) -> Tensor:
+    if settings.sampler == "heun":
+        return heun(denoiser, x, sigmas, noise, settings.churn, progress=progress)
+    return dpm2m(denoiser, x, sigmas, progress=progress)

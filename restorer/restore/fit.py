@@ -1,0 +1,25 @@
+"""Whether a task makes sense for a recording; light enough to be asked before anything heavy is imported."""
+
+from restorer.errors import UsageError
+from restorer.restore.task import BandwidthExtension, Declipping, Inpainting, Task
+
+_READING_S = 1e-3  # a gap that reaches to the end may be given as a player shows it, to the millisecond
+
+
+def require_fit(task: Task, sample_rate: int, duration_s: float | None, name: str) -> None:
+    """Raises UsageError if the recording `name` cannot have suffered this; duration_s is None where it is unknown."""
+    match task:
+        case BandwidthExtension(cutoff_hz) if cutoff_hz >= sample_rate / 2:
+            raise UsageError(
+                f"a cutoff of {cutoff_hz:g} Hz is not below {sample_rate / 2:g} Hz, the highest frequency that {name} "
+                f"can hold at {sample_rate} Hz; give the highest frequency that is left in it, such as 1k"
+            )
+        case Inpainting(gaps_s) if duration_s is not None:
+            beyond = [gap for gap in gaps_s if gap[1] > duration_s + _READING_S]
+            if beyond:
+                raise UsageError(
+                    f"the gap {beyond[0][0]:g}-{beyond[0][1]:g} reaches beyond the end of {name}; "
+                    f"give gaps within its {duration_s:.3f} s"
+                )
+        case BandwidthExtension() | Inpainting() | Declipping():
+            pass

@@ -1,0 +1,204 @@
+"""From what was named to what will be done: files and folders in, one job for each recording out.
+
+A file `take.flac` becomes `take.restored.flac` beside it, a folder `album` the folder `album.restored`, and a stream
+goes to standard output. A target that is named may be a file for one file, else it is a folder: the tree below a folder
+is mirrored in it; of several folders each in one of its name. Of a folder's files those with a sound file's suffix are
+taken; what is hidden (a name with a leading dot) is not, nor what lies in the target. The suffix changes where the
+format has to: a lossy recording becomes FLAC.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from restorer.audio import AudioFormat, AudioInfo, open_writer, output_format, probe
+from restorer.errors import AudioError, RestorerError, UsageError
+from restorer.restore.fit import require_fit
+from restorer.restore.task import Task
+
+Place = Path | Literal["-"]
+
+# fmt: off
+SUFFIXES = frozenset((
+    ".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".caf", ".w64", ".rf64", ".au",
+    ".snd", ".m4a", ".m4b", ".aac", ".wma", ".wv", ".ape", ".tta", ".tak", ".mka", ".mpc",
+))
+# fmt: on
+
+
+@dataclass(frozen=True)
+class Job:
+    """One recording to restore. info: what the source says of itself, None for standard input and named pipes."""
+
+    source: Place
+    target: Place
+    info: AudioInfo | None
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """One recording that cannot be restored, and why."""
+
+    source: Path
+    error: RestorerError
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be done. is_single: one file or stream was named, so that its refusal is the failure of all."""
+
+    jobs: tuple[Job, ...]
+    refusals: tuple[Refusal, ...]
+    is_single: bool
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A source and its target but for the suffix, which depends on what the source is; exact: as the user named it."""
+
+    source: Place
+    target: Place
+    exact: bool = False
+
+
+def plan_jobs(inputs: Sequence[str], out: str | None, task: Task, *, overwrite: bool = False) -> Plan:
+    """Looks at what was named, and touches nothing.
+
+    inputs: files, folders, `-`. out: a file or `-` for one file, else a folder (one that exists, or `name/`).
+    UsageError where nothing of it can be done as asked: an output that is an input, two inputs with one output. A file
+    that cannot be read, that the task does not fit, or whose target cannot be written or exists without `overwrite`, is
+    among the refusals.
+    """
+    is_single = len(inputs) == 1 and not Path(inputs[0]).is_dir()
+    found = list(_single(inputs[0], out) if is_single else _several(inputs, out))
+    if not found:
+        raise AudioError(f"{', '.join(inputs)} has no sound files in it; name another folder, or the files themselves")
+    jobs: list[Job] = []
+    refusals: list[Refusal] = []
+    for each in found:
+        try:
+            jobs.append(_job(each))
+        except RestorerError as error:
+            assert each.source != "-"
+            refusals.append(Refusal(each.source, error))
+    _require_own_targets(jobs)
+    writable: list[Job] = []
+    for job in jobs:
+        try:
+            _require_doable(job, task, overwrite)
+            writable.append(job)
+        except RestorerError as error:
+            refusals.append(Refusal(Path(job.source), error))
+    return Plan(tuple(writable), tuple(refusals), is_single)
+
+
+def _single(word: str, out: str | None) -> Iterator[_Found]:
+    if word == "-":
+        if out is not None and _is_folder(out):
+            raise UsageError(f"--out {out} is a folder, and standard input has no name; name a file in it, or -")
+        yield _Found("-", "-" if out in (None, "-") else Path(str(out)), exact=True)
+        return
+    source = Path(word)
+    if out is None and _is_pipe(source):
+        yield _Found(source, "-")
+    elif out is None:
+        yield _Found(source, source.with_name(f"{source.stem}.restored{source.suffix}"))
+    elif out == "-":
+        yield _Found(source, "-", exact=True)
+    elif _is_folder(out):
+        yield _Found(source, Path(out) / source.name)
+    else:
+        yield _Found(source, Path(out), exact=True)
+
+
+def _several(inputs: Sequence[str], out: str | None) -> Iterator[_Found]:
+    if "-" in inputs:
+        raise UsageError("- is standard input, which goes alone; name it without other inputs")
+    if out == "-":
+        raise UsageError("--out - is one stream, which holds one recording; name a folder for several")
+    if out is not None and Path(out).exists() and not Path(out).is_dir():
+        raise UsageError(f"--out {out} is a file; several recordings need a folder")
+    for word in dict.fromkeys(inputs):
+        source = Path(word)
+        if not source.is_dir():
+            yield from _single(word, None if out is None else f"{out}/")
+            continue
+        name = Path(os.path.abspath(source)).name
+        if out is None:
+            target = Path(os.path.abspath(source)).with_name(f"{name}.restored")
+        else:
+            target = Path(out) if len(inputs) == 1 else Path(out, name)
+        for path in _sound_files(source, target):
+            yield _Found(path, target / path.relative_to(source))
+
+
+def _sound_files(folder: Path, target: Path) -> Iterator[Path]:
+    """The sound files in and below a folder, by name, but for the target's; links to folders are not followed."""
+
+    def refuse(error: OSError) -> None:
+        raise AudioError(f"{error.filename} cannot be looked into ({error.strerror}); check its permissions")
+
+    skipped = os.path.realpath(target)  # where it is the folder itself, its files are refused, not skipped
+    for place, folders, files in os.walk(folder, onerror=refuse):
+        folders[:] = sorted(
+            name for name in folders if name[0] != "." and os.path.realpath(Path(place, name)) != skipped
+        )
+        for name in sorted(files):
+            if name[0] != "." and Path(name).suffix.lower() in SUFFIXES:
+                yield Path(place, name)
+
+
+def _job(found: _Found) -> Job:
+    if found.source == "-" or _is_pipe(found.source):
+        return Job(found.source, found.target, None)
+    info = probe(found.source)
+    form = output_format(info.format)
+    if found.exact or found.target == "-" or form.container == info.format.container:
+        return Job(found.source, found.target, info)
+    name = found.target.name.removesuffix(found.source.suffix) + form.suffix
+    return Job(found.source, found.target.with_name(name), info)
+
+
+def _require_own_targets(jobs: Sequence[Job]) -> None:
+    """Raises UsageError if an output is an input, by whatever name, or that of two inputs."""
+    sources = {identity for job in jobs if job.source != "-" and (identity := _identity(job.source))}
+    targets: dict[str, Job] = {}
+    for job in jobs:
+        if job.target == "-":
+            continue
+        if _identity(job.target) in sources:
+            raise UsageError(f"{job.target} is an input, which is never overwritten; choose another --out")
+        other = targets.setdefault(os.path.realpath(job.target), job)
+        if other is not job:
+            raise UsageError(
+                f"{other.source} and {job.source} would both become {job.target}; "
+                "rename one, or restore them one after the other into different folders"
+            )
+
+
+def _require_doable(job: Job, task: Task, overwrite: bool) -> None:
+    """Raises what would come up after the work has begun: a task that does not fit, a target that cannot be written."""
+    if job.info is not None:
+        require_fit(task, job.info.format.sample_rate, job.info.duration_s, str(job.source))
+    if job.target != "-":
+        form = AudioFormat("WAV", "PCM_16", 44100, 1) if job.info is None else output_format(job.info.format)
+        open_writer(job.target, form, overwrite=overwrite)
+
+
+def _is_folder(word: str) -> bool:
+    return word.endswith(("/", os.sep)) or Path(word).is_dir()
+
+
+def _is_pipe(path: Path) -> bool:
+    return path.is_fifo()
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What a file is under all its names, None if there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

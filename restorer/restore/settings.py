@@ -1,0 +1,36 @@
+"""How to sample: values, and the presets that were measured to be good."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Guidance = Literal["dc", "rg", "dc+rg"]
+SamplerName = Literal["dpm2m", "heun"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """guidance: data consistency, reconstruction guidance, or both. xi: the strength of the guidance.
+
+    n_steps noise levels from sigma_max (where what is missing drowns: times the level of the window) down to sigma_min
+    by EDM's law with exponent rho, then 0. churn: S_churn of the stochastic Heun sampler.
+    """
+
+    guidance: Guidance = "dc"
+    sampler: SamplerName = "dpm2m"
+    n_steps: int = 12
+    xi: float = 0.2
+    sigma_max: float = 2.0
+    sigma_min: float = 0.01
+    rho: float = 7.0
+    churn: float = 0.0
+
+
+BWE = Settings()
+INPAINT = Settings(n_steps=16, sigma_max=5.0)
+DECLIP = Settings(guidance="dc+rg", n_steps=35, xi=0.5, sigma_max=3.0)
+GENERATE = Settings(n_steps=50, sigma_max=20.0)
+
+
+def n_evaluations(settings: Settings) -> int:
+    """How often the network is asked for one window; with reconstruction guidance each time also backwards."""
+    return settings.n_steps if settings.sampler == "dpm2m" else 2 * settings.n_steps - 1

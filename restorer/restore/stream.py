@@ -1,0 +1,155 @@
+"""A recording that arrives in blocks and leaves restored, in memory that does not grow with it."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from restorer.audio import Resampler, Samples, resampled_length
+from restorer.prior import Prior
+from restorer.restore.damage import Damage, damage_of
+from restorer.restore.engine import restore_windows
+from restorer.restore.settings import Settings
+from restorer.restore.task import Task
+from restorer.restore.windows import Tape, Window
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Windows done and to do (None while unknown), and the same in seconds of the recording."""
+
+    windows_done: int
+    windows_total: int | None
+    seconds_done: float
+    seconds_total: float | None
+
+
+class RestoringStream:
+    """push blocks (frames, channels) at the recording's rate; get back as many frames in all, some of them later.
+
+    The result does not depend on the sizes of the blocks nor, to rounding, on batch_size, the number of windows
+    (channels counted) that the network sees at once. What the damage spares comes back bit for bit.
+    total: the frames to come, if known, for the progress. Raises UsageError for a task that does not fit the rate.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        prior: Prior,
+        settings: Settings,
+        sample_rate: int,
+        channels: int,
+        *,
+        seed: int = 0,
+        batch_size: int = 8,
+        total: int | None = None,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> None:
+        self._prior, self._settings, self._seed = prior, settings, seed
+        self._rate, self._total, self._report = sample_rate, total, progress
+        self._damage: Damage = damage_of(task, sample_rate, prior.sample_rate)
+        self._at_once = max(1, batch_size // channels)
+        self._to_prior = Resampler(sample_rate, prior.sample_rate, channels)
+        self._to_file = Resampler(prior.sample_rate, sample_rate, channels)
+        # At the file's rate: what came in, and what is to be added; at the prior's: what is heard, and what was restored.
+        self._recording, self._changed = Tape(channels), Tape(channels)
+        self._heard, self._change = Tape(channels), Tape(channels)
+        self._windows: Iterator[Window] = iter(self._damage.windows(prior.length))
+        self._next: Window | None = next(self._windows, None)
+        self._ready: list[tuple[Window, Samples]] = []
+        self.windows_done = 0
+
+    def push(self, block: Samples) -> Samples:
+        """The next frames in; those out that are finished by now, perhaps none."""
+        heard = self._damage.heard(block, self._recording.end)
+        self._recording.append(block)
+        self._heard.append(self._to_prior.push(heard))
+        return self._advance(ended=False)
+
+    def finish(self) -> Samples:
+        """The frames still held back. Nothing may be pushed after it."""
+        self._heard.append(self._to_prior.finish())
+        return self._advance(ended=True)
+
+    def _advance(self, *, ended: bool) -> Samples:
+        """Restores the windows whose samples have arrived, and lets go of what no later window changes."""
+        margin, length = self._prior.whitening.margin, self._prior.length
+        while (window := self._next) is not None:
+            if (self._heard.end <= window.rise[0]) if ended else (self._heard.end < window.start + length + margin):
+                break
+            samples = self._heard.view(window.start - margin, window.start + length + margin)
+            self._next = next(self._windows, None)
+            if self._damage.hurts(samples[margin : margin + length]):
+                self._ready.append((window, samples))
+            else:
+                self._done(1)
+            in_turn = window.known_until is not None or self._is_awaited()
+            if len(self._ready) >= self._at_once or in_turn:
+                self._restore_ready()
+            if self._next is not None:
+                self._heard.forget(self._next.start - margin)
+        waiting = self._ready and self._heard.end - self._ready[0][0].start > (self._at_once + 1) * length
+        if ended or waiting:
+            self._restore_ready()
+        self._heard.forget(self._heard.end if self._next is None else self._next.start - margin)
+        return self._let_go(ended=ended)
+
+    def _restore_ready(self) -> None:
+        if not self._ready:
+            return
+        windows = [window for window, _ in self._ready]
+        channels = self._ready[0][1].shape[1]
+        rows = np.concatenate([samples.T for _, samples in self._ready]).astype(np.float32)
+        starts = [window.start for window in windows for _ in range(channels)]
+        known_until = windows[0].known_until
+        damage = self._damage if known_until is None else self._damage.after(known_until)
+        change = restore_windows(torch.from_numpy(rows), starts, damage, self._prior, self._settings, self._seed)
+        wave = change.cpu().double().numpy().reshape(len(windows), channels, -1).transpose(0, 2, 1)
+        for window, samples in zip(windows, wave, strict=True):
+            weighed = samples * window.weights(self._prior.length)[:, None]
+            self._change.add(window.start, weighed)
+        if self._is_awaited():
+            self._hear_again(windows[-1], weighed)
+        self._ready.clear()
+        self._done(len(windows))
+
+    def _is_awaited(self) -> bool:
+        """Whether the next window goes on in a gap from where the last one stops."""
+        return self._next is not None and self._next.known_until is not None
+
+    def _hear_again(self, window: Window, change: Samples) -> None:
+        first, last = max(window.start, self._heard.start), min(window.start + len(change), self._heard.end)
+        if first < last:
+            self._heard.add(first, change[first - window.start : last - window.start])
+
+    def _let_go(self, *, ended: bool) -> Samples:
+        changing = [window.rise[0] for window, _ in self._ready] + ([self._next.rise[0]] if self._next else [])
+        settled = self._heard.end if ended else min([self._heard.end, *changing])
+        change = self._to_file.push(self._change.take(max(settled, self._change.start)))
+        if ended:
+            change = np.concatenate([change, self._to_file.finish()])
+        self._changed.append(change)
+        start = self._recording.start
+        stop = self._recording.end if ended else min(self._recording.end, self._changed.end)
+        return self._damage.repaired(self._recording.take(stop), self._changed.take(stop), start)
+
+    def _done(self, windows: int) -> None:
+        self.windows_done += windows
+        if self._report is None:
+            return
+        heard_s = self._heard.end / self._prior.sample_rate
+        total_s = None if self._total is None else self._total / self._rate
+        count = None
+        if self._total is not None:
+            at_prior = resampled_length(self._total, self._rate, self._prior.sample_rate)
+            count = self._damage.count(self._prior.length, at_prior)
+        self._report(Progress(self.windows_done, count, heard_s, total_s))
+
+
+def restore_signal(
+    signal: Samples, sample_rate: int, task: Task, prior: Prior, settings: Settings, *, seed: int = 0, batch_size: int = 8
+) -> Samples:
+    """A whole recording (frames, channels) at sample_rate, restored; as float64, which may exceed full scale."""
+    stream = RestoringStream(task, prior, settings, sample_rate, signal.shape[1], seed=seed, batch_size=batch_size)
+    return np.concatenate([stream.push(signal), stream.finish()])

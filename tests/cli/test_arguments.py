@@ -1,0 +1,153 @@
+"""Words to values: what is written is what is meant, and what cannot be meant is refused with value and remedy."""
+
+import math
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from restorer.cli import arguments
+from restorer.cli.arguments import (
+    parse_device,
+    parse_duration,
+    parse_frequency,
+    parse_gap,
+    parse_gaps,
+    parse_threshold,
+    parse_time,
+)
+from restorer.errors import UsageError
+
+# What a person types has few digits; 3 behind the point keep every test below exact to a rounding of the last bit.
+milliseconds = st.integers(0, 100 * 3600 * 1000)
+last_bit = 1e-12
+
+
+def as_clock(ms):
+    """h:mm:ss.mmm of whole milliseconds."""
+    return f"{ms // 3600000}:{ms // 60000 % 60:02d}:{ms // 1000 % 60:02d}.{ms % 1000:03d}"
+
+
+@given(milliseconds)
+def test_a_time_is_the_same_in_seconds_and_by_the_clock(ms):
+    assert parse_time(f"{ms / 1000:.3f}") == pytest.approx(ms / 1000, rel=last_bit)
+    assert parse_time(as_clock(ms)) == pytest.approx(ms / 1000, rel=last_bit)
+
+
+def test_minutes_need_no_hours_and_a_first_number_may_be_large():
+    assert parse_time("1:02.5") == 62.5
+    assert parse_time("90:00") == 5400
+    assert parse_time("75") == 75
+
+
+@pytest.mark.parametrize("word", ["", ":", "1:", "1:75", "1:60:00", "1:2:3:4", "-1", "1e3", "2s", "1:-2", "nan", "inf"])
+def test_what_is_no_time_is_refused_with_the_word(word):
+    with pytest.raises(UsageError, match="is not a time") as refusal:
+        parse_time(word)
+    assert repr(word) in str(refusal.value)
+
+
+def test_a_time_beyond_all_numbers_is_refused():
+    with pytest.raises(UsageError, match="longer than any recording"):
+        parse_time("9" * 400)
+
+
+@given(milliseconds, milliseconds)
+def test_a_gap_is_its_two_times_and_backwards_it_is_refused(a, b):
+    assume(a != b)
+    first, last = sorted([a, b])
+    start, stop = parse_gap(f"{as_clock(first)}-{as_clock(last)}")
+    assert (start, stop) == pytest.approx((first / 1000, last / 1000), rel=last_bit)
+    backwards = f"{as_clock(last)}-{as_clock(first)}"
+    with pytest.raises(UsageError) as refusal:
+        parse_gap(backwards)
+    assert backwards in str(refusal.value)
+    assert f"write {as_clock(first)}-{as_clock(last)}" in str(refusal.value)  # the remedy is the gap as it was meant
+
+
+@pytest.mark.parametrize("word", ["2.0", "", "-", "2-", "-2", "a-b", "1-2-3", "2.5-2.5"])
+def test_what_is_no_gap_is_refused_with_the_word(word):
+    with pytest.raises(UsageError, match="--gap") as refusal:
+        parse_gap(word)
+    assert repr(word) in str(refusal.value)
+
+
+spans = st.tuples(st.integers(0, 200), st.integers(1, 20)).map(lambda at: (at[0], at[0] + at[1]))
+
+
+@given(st.lists(spans, min_size=1, max_size=20))
+def test_merged_gaps_cover_the_same_time_sorted_and_apart(gaps):
+    merged = parse_gaps([f"{start}-{stop}" for start, stop in gaps])
+    covered = {second for start, stop in gaps for second in range(start, stop)}
+    assert {second for start, stop in merged for second in range(int(start), int(stop))} == covered
+    assert all(one[1] < other[0] for one, other in zip(merged, merged[1:], strict=False))
+
+
+@given(st.floats(0.001, 1e6).map(lambda x: round(x, 3)).filter(bool))
+def test_a_frequency_is_the_same_in_hz_and_khz(hz):
+    assert parse_frequency(f"{hz:.3f}") == parse_frequency(f"{hz:.3f} Hz") == pytest.approx(hz, rel=last_bit)
+    for unit in ("k", "K", "kHz", " khz"):
+        assert parse_frequency(f"{hz:.3f}{unit}") == pytest.approx(1000 * hz, rel=last_bit)
+
+
+@pytest.mark.parametrize("word", ["0", "0k", "-1k", "", "k", "1m", "1kk", "nan", "inf", "1,5k", "1e3"])
+def test_what_is_no_frequency_is_refused_with_the_word(word):
+    with pytest.raises(UsageError, match="--cutoff") as refusal:
+        parse_frequency(word)
+    assert repr(word) in str(refusal.value)
+
+
+@given(st.floats(-200, 0).map(lambda x: round(x, 2)))
+def test_a_threshold_in_decibels_is_the_linear_one(db):
+    linear = 10 ** (db / 20)
+    assert parse_threshold(f"{db:.2f}dB") == pytest.approx(linear, rel=last_bit)
+    assert parse_threshold(f"{db:.2f} dbfs") == pytest.approx(linear, rel=last_bit)
+    assert parse_threshold(repr(linear)) == pytest.approx(linear, rel=last_bit)
+
+
+@pytest.mark.parametrize("word", ["0", "0.0", "-0.3", "1.01", "30", "6dB", "-99999dB", "", "dB", "-dB", "loud", "nan"])
+def test_what_is_no_threshold_is_refused_with_the_word(word):
+    with pytest.raises(UsageError, match="--threshold") as refusal:
+        parse_threshold(word)
+    assert repr(word) in str(refusal.value)
+
+
+def test_a_negative_threshold_is_taken_for_forgotten_decibels():
+    with pytest.raises(UsageError, match="write -10dB"):
+        parse_threshold("-10")
+
+
+@pytest.mark.parametrize("word", ["0", "0:00", "soon"])
+def test_no_duration_is_refused(word):
+    with pytest.raises(UsageError, match="SECONDS"):
+        parse_duration(word)
+
+
+@pytest.mark.parametrize("word", ["auto", "cpu", "cuda", "cuda:1"])
+def test_devices_pass(word):
+    assert parse_device(word) == word
+
+
+@pytest.mark.parametrize("word", ["", "gpu", "CUDA", "cuda:", "cuda:-1", "cuda:x", "cpu:0", "mps"])
+def test_other_devices_are_refused(word):
+    with pytest.raises(UsageError, match="--device") as refusal:
+        parse_device(word)
+    assert repr(word) in str(refusal.value)
+
+
+@pytest.mark.parametrize("parse", [parse_frequency, parse_threshold, parse_time, parse_gap, parse_duration, parse_device])
+@given(st.text(alphabet="0123456789.:-+kKhzHZdBecudapt \n٣", max_size=12))
+def test_any_word_is_a_finite_value_or_refused_in_one_line(parse, word):
+    try:
+        value = parse(word)
+    except UsageError as refusal:
+        assert "\n" not in str(refusal)
+    else:
+        numbers = value if isinstance(value, tuple) else (value,)
+        assert isinstance(value, str) or all(math.isfinite(number) and number >= 0 for number in numbers)
+
+
+def test_the_examples_in_the_docstrings_hold():
+    import doctest
+
+    assert doctest.testmod(arguments).failed == 0
