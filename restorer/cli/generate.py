@@ -1,5 +1,6 @@
 """Music from nothing: what the prior makes up."""
 
+import itertools
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -7,7 +8,6 @@ import typer
 
 from restorer.cli.arguments import parse_duration
 from restorer.cli.options import (
-    BatchOption,
     DeviceOption,
     Machine,
     OverwriteOption,
@@ -21,7 +21,7 @@ from restorer.cli.options import (
 from restorer.cli.progress import Bar
 from restorer.cli.speak import say
 from restorer.errors import UsageError
-from restorer.restore.settings import GENERATE
+from restorer.restore.settings import GENERATE, n_evaluations
 from restorer.shipped import DEFAULT_PRIOR
 
 _FORMATS = {".wav": ("WAV", "FLOAT"), ".flac": ("FLAC", "PCM_24"), ".aiff": ("AIFF", "FLOAT"), ".w64": ("W64", "FLOAT")}
@@ -39,7 +39,6 @@ def generate(
     sampler: SamplerOption = None,
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
-    batch_size: BatchOption = 8,
     prior: PriorOption = DEFAULT_PRIOR,
     overwrite: OverwriteOption = False,
     quiet: QuietOption = False,
@@ -56,17 +55,24 @@ def generate(
     open_writer(
         target, AudioFormat(container, subtype, 44100, 1), overwrite=overwrite
     )  # refuses now what it would later
-    machine = Machine(prior, device, batch_size)
+    machine = Machine(prior, device)
     machine.check()
     from restorer.cli.device import choose_device
     from restorer.prior import load_prior
     from restorer.restore import engine
+    from restorer.restore.stream import Progress
 
     loaded = load_prior(prior, choose_device(device))
     settings = chosen(GENERATE, None, steps, sampler, None)
     form = AudioFormat(container, subtype, loaded.sample_rate, 1)
-    with open_writer(target, form, overwrite=overwrite) as writer, Bar("generate", quiet=quiet) as bar:
-        wave = engine.generate(loaded, duration_s, settings, seed, batch_size, bar.update)
+    total, asked = n_evaluations(settings), itertools.count(1)
+    with open_writer(target, form, overwrite=overwrite) as writer, Bar("generate", unit="steps", quiet=quiet) as bar:
+
+        def evaluated() -> None:
+            done = next(asked)
+            bar.update(Progress(done, total, duration_s * done / total, duration_s))
+
+        wave = engine.generate(loaded, duration_s, settings, seed, evaluated)
         writer.write(wave.reshape(-1, 1).double().cpu().numpy())
     if writer.clipped and not quiet:
         say(f"{out}: {writer.clipped} samples above full scale were held at it; a .wav file would keep them")

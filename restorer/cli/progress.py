@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Self
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-    from restorer.restore.job import Progress
+    from restorer.restore.stream import Progress
 
-_KNOWN = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} windows{postfix}, {remaining} left"
-_UNKNOWN = "{desc} {n_fmt} windows{postfix}, {elapsed} gone"
+_KNOWN = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {unit}{postfix}, {remaining} left"
+_UNKNOWN = "{desc} {n_fmt} {unit}{postfix}, {elapsed} gone"
 
 
 class Bar:
     """A context manager that shows Progress on standard error if that is a terminal, and then leaves no trace."""
 
-    def __init__(self, title: str, *, quiet: bool = False) -> None:
-        self._title = title
+    def __init__(self, title: str, *, unit: str = "windows", quiet: bool = False) -> None:
+        self._title, self._unit = title, unit
         self._shown = not quiet and sys.stderr.isatty()
         self._begun = monotonic()
         self._bar: tqdm[None] | None = None
@@ -33,7 +33,13 @@ class Bar:
         if self._bar is None:
             form = _UNKNOWN if total is None else _KNOWN
             self._bar = tqdm(
-                desc=self._title, total=total, bar_format=form, leave=False, dynamic_ncols=True, file=sys.stderr
+                desc=self._title,
+                unit=self._unit,
+                total=total,
+                bar_format=form,
+                leave=False,
+                dynamic_ncols=True,
+                file=sys.stderr,
             )
         speed = progress.seconds_done / max(monotonic() - self._begun, 1e-3)  # a clock may stand still for as long
         self._bar.total = total

@@ -66,10 +66,6 @@ def import_(
     from restorer.prior import new_prior
 
     prior = new_prior(REFERENCE_PRESET)
-    tensors = read_reference_checkpoint(file)
-    try:
-        prior.denoiser.network.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise WeightsError(f"{file} is no checkpoint of CQT-Diff: {' '.join(str(error).split())[:200]}") from error
+    prior.denoiser.network.load_state_dict(read_reference_checkpoint(file))
     prior.save(target, {"source": file.name, "method": "CQT-Diff (Moliner et al. 2022), imported"})
     typer.echo(f"{target}")

@@ -15,7 +15,7 @@ from restorer.restore.windows import Window, fills, grid, grid_size
 from restorer.restore.task import BandwidthExtension, Declipping, Inpainting, Task
 
 _LEVEL_BAND_HZ = 1000.0
-_RESTLESS = 2048  # samples beside a gap where its edge rings in the whitened domain
+_RESTLESS = 1 / 64  # share of a window, beside a gap, where its edge rings in the whitened domain
 
 
 class Damage(Protocol):
@@ -112,8 +112,9 @@ class LostSpans:
         return np.where(missing[:, None], 0.0, original)
 
     def level(self, whitened: Tensor, starts: Sequence[int], sample_rate: int) -> Tensor:
-        wide = replace(self.degradation, fade=_RESTLESS).on(starts, whitened.shape[-1])
-        heard = (wide.weights(whitened.shape[-1]) == 0).to(whitened)
+        length = whitened.shape[-1]
+        wide = replace(self.degradation, fade=round(_RESTLESS * length)).on(starts, length)
+        heard = (wide.weights(length) == 0).to(whitened)
         energy = (whitened.square() * heard).sum(-1, keepdim=True) / heard.sum(-1, keepdim=True).clamp(min=1)
         return energy.sqrt()
 

@@ -56,9 +56,7 @@ def grid(length: int) -> Iterator[Window]:
 
 def grid_size(length: int, total: int) -> int:
     """How many windows of the grid cover `total` samples."""
-    guard, overlap = round(GUARD * length), round(OVERLAP * length)
-    fade, hop = overlap - 2 * guard, length - overlap
-    return max(1, -(-(total - fade) // hop)) if total > 0 else 0
+    return -(-total // (length - round(OVERLAP * length)))
 
 
 def fills(gaps: Sequence[Span], length: int) -> list[Window]:

@@ -135,7 +135,9 @@ def test_other_devices_are_refused(word):
     assert repr(word) in str(refusal.value)
 
 
-@pytest.mark.parametrize("parse", [parse_frequency, parse_threshold, parse_time, parse_gap, parse_duration, parse_device])
+@pytest.mark.parametrize(
+    "parse", [parse_frequency, parse_threshold, parse_time, parse_gap, parse_duration, parse_device]
+)
 @given(st.text(alphabet="0123456789.:-+kKhzHZdBecudapt \n٣", max_size=12))
 def test_any_word_is_a_finite_value_or_refused_in_one_line(parse, word):
     try:

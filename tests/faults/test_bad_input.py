@@ -1,6 +1,7 @@
 """Bad input through the real command line: one line, the right code, nothing left behind, and no wait for torch."""
 
 import os
+import sys
 import tempfile
 from pathlib import Path
 
@@ -59,18 +60,40 @@ BAD = {
 }  # fmt: skip
 
 
+@pytest.fixture
+def _no_torch(monkeypatch):
+    """Whatever needs torch cannot be imported, as if each command were refused in the first tenths of a second."""
+    for name in ("torch", "restorer.prior", "restorer.restore.job", "restorer.restore.engine", "restorer.cli.device"):
+        monkeypatch.setitem(sys.modules, name, None)
+
+
+def with_prior(words):
+    needs_one = words[:1] in (("bwe",), ("declip",), ("inpaint",)) and "--prior" not in words
+    return (*words, "--prior", "prior.safetensors") if needs_one else words
+
+
+@pytest.mark.usefixtures("_no_torch")
 @pytest.mark.parametrize("case", BAD)
-def test_bad_input_is_one_line_and_a_code(folder, case):
+def test_bad_input_is_one_line_and_a_code(folder, monkeypatch, capsys, case):
     words, code, message = BAD[case]
-    if words[:1] in (("bwe",), ("declip",), ("inpaint",)) and "--prior" not in words:
-        words = (*words, "--prior", "prior.safetensors")
+    monkeypatch.chdir(folder)
     before = contents(folder)
-    outcome = restorer(*words, folder=folder, without_torch=True)
-    assert outcome.err.startswith("restorer: ")
-    assert outcome.err.count("\n") == 1
+    assert main(with_prior(words)) == code
+    said = capsys.readouterr()
+    assert said.err.startswith("restorer: ")
+    assert said.err.count("\n") == 1
+    assert message in said.err
+    assert said.out == ""
+    assert contents(folder) == before
+
+
+@pytest.mark.parametrize("case", ["a missing file", "a gap written backwards", "no command"])
+def test_bad_input_ends_the_process_so_too(folder, case):
+    words, code, message = BAD[case]
+    before = contents(folder)
+    outcome = restorer(*with_prior(words), folder=folder, without_torch=True)
+    assert (outcome.code, outcome.out, outcome.err.count("\n")) == (code, b"", 1)
     assert message in outcome.err
-    assert outcome.code == code
-    assert outcome.out == b""
     assert contents(folder) == before
 
 
@@ -85,6 +108,7 @@ def sealed(monkeypatch):
         (folder / "prior.safetensors").touch()
         (folder / "sealed").mkdir(mode=0o555)
         is_root = os.geteuid() == 0
+        main(["bwe", "gone.wav", "--cutoff", "1k"])  # imports what nobody could not
         if is_root:
             os.setresuid(65534, 65534, 0)
         yield folder / "sealed"
@@ -94,31 +118,30 @@ def sealed(monkeypatch):
 
 def test_a_read_only_output_folder_is_said_before_the_work(sealed, capsys):
     words = ["bwe", "good.wav", "--cutoff", "1k", "-o", "sealed/", "--prior", "prior.safetensors"]
+    capsys.readouterr()
     assert main(words) == 1
     said = "sealed/good.wav cannot be written: no permission to write in"
     assert capsys.readouterr().err == f"restorer: {said} {sealed.resolve()}; choose another output folder\n"
     assert list(sealed.iterdir()) == []
 
 
-def test_several_bad_files_are_a_line_each_and_a_summary(folder):
-    words = ("declip", "gone.wav", "empty.wav", "text.wav", "--threshold", "0.3", "--prior", "prior.safetensors")
+@pytest.mark.usefixtures("_no_torch")
+def test_several_bad_files_are_a_line_each_and_a_summary(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
     before = contents(folder)
-    outcome = restorer(*words, folder=folder, without_torch=True)
-    assert outcome.code == 3
-    lines = outcome.err.splitlines()
+    words = ["declip", "gone.wav", "empty.wav", "text.wav", "--threshold", "0.3", "--prior", "prior.safetensors"]
+    assert main(words) == 3
+    lines = capsys.readouterr().err.splitlines()
     assert ["gone" in lines[0], "empty" in lines[1], "text" in lines[2]] == [True] * 3
-    assert lines[3] == "restorer: 3 of 3 recordings failed"
-    assert len(lines) == 4
+    assert lines[3:] == ["restorer: 3 of 3 recordings failed"]
     assert contents(folder) == before
 
 
-def test_a_name_with_a_line_break_stays_on_one_line(folder):
-    outcome = restorer("declip", "two\nlines.wav", "--threshold", "0.3", folder=folder, without_torch=True)
-    assert outcome.err.count("\n") == 1
-    assert r"two\nlines.wav does not exist" in outcome.err
-
-
-def test_a_name_that_is_not_utf_8_can_be_said(folder):
-    outcome = restorer("declip", b"\xff.wav".decode(errors="surrogateescape"), "--threshold", "0.3", folder=folder)
-    assert outcome.code == 1
-    assert r"\udcff.wav does not exist" in outcome.err
+@pytest.mark.usefixtures("_no_torch")
+@pytest.mark.parametrize(
+    ("name", "said"), [("two\nlines", r"two\nlines"), ("\udcff", r"\udcff"), ("\x1b[31m", r"\x1b[31m")]
+)
+def test_a_name_that_cannot_be_printed_is_spelled_out_on_one_line(tmp_path, monkeypatch, capsys, name, said):
+    monkeypatch.chdir(tmp_path)
+    assert main(["declip", f"{name}.wav", "--threshold", "0.3"]) == 1
+    assert capsys.readouterr().err == f"restorer: {said}.wav does not exist; check the name\n"

@@ -1,0 +1,145 @@
+"""A-SPADE: declipping by the sparsest spectrum of every frame that agrees with what was measured.
+
+Sources: Kitic, Bertin, Gribonval 2015, "Sparsity and cosparsity for audio declipping"; the projection of a tight frame
+in closed form: Zaviska, Rajmic, Mokry, Prusa 2019, "A proper version of synthesis-based sparse audio declipper", and
+the survey of Zaviska et al. 2021.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from restorer.degradation import HardClip
+from restorer.errors import UsageError
+
+HOPS_PER_WINDOW = 4  # 75 % overlap, the survey's
+_CHUNK = 2**21  # samples of frames worked on together: bounds the memory to a few hundred MB
+
+
+@dataclass(frozen=True)
+class AspadeSettings:
+    """`window_s`: window in seconds, taken to the nearest power of two in samples. `redundancy`: length of the DFT over
+    that of the window. Every `relax_every` iterations `relax_by` more coefficients may stay. A frame is done when its
+    spectrum and its sparse copy differ by at most `tolerance` clip levels (norm), or after `max_iterations`.
+
+    Raises UsageError for values that are not positive.
+    """
+
+    window_s: float = 0.186
+    redundancy: int = 2
+    relax_by: int = 1
+    relax_every: int = 1
+    tolerance: float = 0.1
+    max_iterations: int = 500
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not 0 < value < math.inf:
+                raise UsageError(f"{name} {value:g}: must be above 0 and finite; the default is a safe choice")
+
+
+ASPADE = AspadeSettings()
+
+
+def aspade(y: Tensor, clip: HardClip, sample_rate: float, settings: AspadeSettings = ASPADE) -> Tensor:
+    """An estimate x (batch, time) with clip(x) = y, of the dtype and on the device of y (batch, time).
+
+    Reliable samples keep their value, clipped ones reach at least their level, both to the rounding of the overlap-add,
+    which the last line removes. A frame without a clipped sample stays as it is, and so does silence.
+    Raises UsageError as `check_waveform` and `window_length` do.
+    """
+    check_waveform(y)
+    window = tight_window(window_length(settings.window_s, sample_rate), y)
+    clipped = clip.clipped(y)
+    frames = cut(y, window)
+    up, down = cut((clipped & (y > 0)).to(y), window) > 0, cut((clipped & (y < 0)).to(y), window) > 0
+    level = clip_level(clip, y)[:, None].expand(*frames.shape[:2], 1)
+    damaged = (up | down).any(-1)
+    todo = damaged.nonzero()
+    for rows in todo.split(max(1, _CHUNK // (settings.redundancy * window.numel()))):
+        at = tuple(rows.T)
+        frames[at] = _sparsest(frames[at], up[at], down[at], settings.tolerance * level[at], settings)
+    return clip.project(join(frames, window, y.shape[-1]), y)
+
+
+def _sparsest(y: Tensor, up: Tensor, down: Tensor, tolerance: Tensor, settings: AspadeSettings) -> Tensor:
+    """ADMM on frames (frames, window); `tolerance` (frames, 1). Frames that are done leave the work."""
+    length = y.shape[-1] * settings.redundancy
+    found, x, active = y.clone(), y, torch.arange(len(y), device=y.device)
+    dual = torch.zeros_like(torch.fft.rfft(x, n=length))
+    spectrum = torch.fft.rfft(x, n=length, norm="ortho")
+    for i in range(settings.max_iterations):
+        kept = 1 + settings.relax_by * (i // settings.relax_every)
+        sparse = _largest(spectrum + dual, kept)
+        free = torch.fft.irfft(sparse - dual, n=length, norm="ortho")[:, : y.shape[-1]]
+        x = torch.where(up, torch.maximum(free, y), torch.where(down, torch.minimum(free, y), y))
+        spectrum = torch.fft.rfft(x, n=length, norm="ortho")
+        distance = spectrum - sparse
+        dual = dual + distance
+        found[active] = x
+        on = math.sqrt(2) * distance.norm(dim=-1) > tolerance[:, 0]  # half a spectrum: the other half counts as well
+        if not bool(on.any()):
+            break
+        if not bool(on.all()):
+            active, y, up, down, tolerance = active[on], y[on], up[on], down[on], tolerance[on]
+            dual, spectrum = dual[on], spectrum[on]
+    return found
+
+
+def _largest(spectrum: Tensor, count: int) -> Tensor:
+    """The `count` largest coefficients (with their conjugates) of every row; the others 0."""
+    magnitude = spectrum.abs()
+    least = magnitude.topk(min(count, magnitude.shape[-1]), sorted=False).values.amin(-1, keepdim=True)
+    return spectrum * (magnitude >= least)
+
+
+def check_waveform(y: Tensor) -> None:
+    """Raises UsageError unless y is a float waveform (batch, time), time at least 1, of finite samples."""
+    if y.ndim != 2 or y.shape[-1] == 0 or not y.is_floating_point():
+        raise UsageError(f"a {y.dtype} tensor {tuple(y.shape)}: must be floating point (batch, time), not empty")
+    if not bool(y.isfinite().all()):
+        raise UsageError("the waveform has samples that are NaN or infinite: remove them first")
+
+
+def clip_level(clip: HardClip, y: Tensor) -> Tensor:
+    """The greater of both levels of every item of y: (batch, 1)."""
+    high, low = (torch.as_tensor(level).to(y) for level in (clip.high, clip.low))
+    return torch.maximum(high, -low).expand(y.shape[0], 1)
+
+
+def window_length(window_s: float, sample_rate: float) -> int:
+    """The power of two of samples nearest to `window_s` on a scale of octaves; UsageError below 16 samples."""
+    if not (0 < sample_rate < math.inf and window_s * sample_rate >= 16):
+        raise UsageError(f"a window of {window_s:g} s at {sample_rate:g} Hz: must hold 16 samples; choose a longer one")
+    return int(2 ** round(math.log2(window_s * sample_rate)))
+
+
+def tight_window(length: int, like: Tensor) -> Tensor:
+    """A Hann window whose squares, shifted by a quarter of its length, sum to one: `join(cut(x))` = x."""
+    hann = torch.hann_window(length, dtype=torch.float64)  # squares of its shifts: 3/8 of the number of shifts
+    return (hann * math.sqrt(8 / (3 * HOPS_PER_WINDOW))).to(like)
+
+
+def cut(x: Tensor, window: Tensor) -> Tensor:
+    """x (batch, time), zero beyond its ends, as weighted frames (batch, frames, window), four over every sample."""
+    length = window.numel()
+    hop = length // HOPS_PER_WINDOW
+    before = length - hop
+    count = -(-(x.shape[-1] + before) // hop)
+    return pad(x, (before, count * hop - x.shape[-1])).unfold(-1, length, hop) * window
+
+
+def join(frames: Tensor, window: Tensor, length: int) -> Tensor:
+    """The adjoint of `cut` and, the window being tight, its inverse: (batch, frames, window) to (batch, length)."""
+    batch, count, width = frames.shape
+    hop = width // HOPS_PER_WINDOW
+    parts = (frames * window).reshape(batch, count, HOPS_PER_WINDOW, hop)
+    out = frames.new_zeros(batch, count + HOPS_PER_WINDOW - 1, hop)
+    for k in range(HOPS_PER_WINDOW):
+        out[:, k : k + count] += parts[:, :, k]
+    return out.reshape(batch, -1)[:, width - hop : width - hop + length]

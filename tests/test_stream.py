@@ -1,0 +1,170 @@
+"""Restoring what arrives in blocks: what was sound stays bit for bit, whatever the blocks and the batches."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from restorer.dsp.filters import crossover_lowpass, kaiser_lowpass
+from restorer.errors import UsageError
+from restorer.restore.settings import BWE, DECLIP, INPAINT, Settings
+from restorer.restore.stream import RestoringStream, restore_signal
+from restorer.restore.task import BandwidthExtension, Declipping, Inpainting, Task
+from tests.tiny import WhitePrior
+
+RATE = 8000
+QUICK = replace(BWE, n_steps=4)
+TASKS: list[tuple[Task, Settings]] = [
+    (BandwidthExtension(1000.0), QUICK),
+    (Inpainting(((0.5, 0.55), (1.2, 1.3))), replace(INPAINT, n_steps=4)),
+    (Declipping(0.1), replace(DECLIP, n_steps=4)),
+]
+
+
+def music(frames: int, channels: int = 1, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    white = rng.standard_normal((frames, channels))
+    return 0.1 * np.apply_along_axis(lambda x: np.convolve(x, [0.5, 0.3, 0.2])[:frames], 0, white)
+
+
+def restored(signal: np.ndarray, task: Task, settings: Settings, rate: int = RATE, **options: int) -> np.ndarray:
+    return restore_signal(signal, rate, task, WhitePrior(), settings, **options)  # type: ignore[arg-type]
+
+
+def in_blocks(signal: np.ndarray, sizes: Sequence[int], task: Task, settings: Settings) -> np.ndarray:
+    stream = RestoringStream(task, WhitePrior(), settings, RATE, signal.shape[1])  # type: ignore[arg-type]
+    out, at = [], 0
+    while at < len(signal):
+        size = sizes[len(out) % len(sizes)]
+        out.append(stream.push(signal[at : at + size]))
+        at += size
+    return np.concatenate([*out, stream.finish()])
+
+
+@pytest.mark.parametrize(("task", "settings"), TASKS)
+def test_blocks_do_not_matter(task: Task, settings: Settings) -> None:
+    signal = music(3 * RATE)
+    whole = restored(signal, task, settings)
+    # To rounding: other blocks may put other windows into one batch, and a batched FFT rounds in another order.
+    np.testing.assert_allclose(in_blocks(signal, [701, 97, 3001], task, settings), whole, atol=1e-6)
+
+
+@pytest.mark.parametrize(("task", "settings"), TASKS)
+def test_batch_size_does_not_matter(task: Task, settings: Settings) -> None:
+    signal = music(3 * RATE, channels=2)
+    alone = restored(signal, task, settings, batch_size=1)
+    np.testing.assert_allclose(restored(signal, task, settings, batch_size=8), alone, atol=1e-6)
+
+
+@pytest.mark.parametrize(("task", "settings"), TASKS)
+@pytest.mark.parametrize("rate", [RATE, 11025, 6000])
+@pytest.mark.parametrize("frames", [1, 77, 5000, 13001])
+def test_as_many_frames_come_out(task: Task, settings: Settings, rate: int, frames: int) -> None:
+    out = restored(music(frames, 2), task, settings, rate)
+    assert out.shape == (frames, 2)
+    assert np.isfinite(out).all()
+
+
+@pytest.mark.parametrize("rate", [RATE, 11025])
+def test_inpainting_touches_the_gap_and_its_fades_only(rate: int) -> None:
+    signal = music(3 * rate, 2)
+    first, stop = round(1.0 * rate), round(1.2 * rate)
+    damaged = signal.copy()
+    damaged[first:stop] = 0
+    out = restored(damaged, Inpainting(((1.0, 1.2),)), TASKS[1][1], rate)
+    fade = 64
+    np.testing.assert_array_equal(out[: first - fade], signal[: first - fade])
+    np.testing.assert_array_equal(out[stop + fade :], signal[stop + fade :])
+    filled, around = out[first:stop], signal[:first]
+    assert 0.5 < filled.std() / around.std() < 2  # the exact prior of this noise fills at its level
+
+
+def test_what_stands_in_a_gap_is_not_heard() -> None:
+    signal = music(2 * RATE)
+    task, settings = Inpainting(((1.0, 1.1),)), TASKS[1][1]
+    first, stop = RATE, round(1.1 * RATE)
+    silent, noisy = signal.copy(), signal.copy()
+    silent[first:stop], noisy[first:stop] = 0, 0.9
+    np.testing.assert_array_equal(restored(silent, task, settings)[first:stop], restored(noisy, task, settings)[first:stop])
+
+
+def test_a_gap_longer_than_a_window_is_filled_throughout() -> None:
+    signal = music(4 * RATE)
+    damaged = signal.copy()
+    damaged[RATE : 3 * RATE] = 0  # two seconds; a window has half a second
+    out = restored(damaged, Inpainting(((1.0, 3.0),)), TASKS[1][1])
+    levels = out[RATE : 3 * RATE].reshape(40, -1).std(axis=1) / signal.std()
+    assert levels.min() > 0.5
+    assert levels.max() < 2
+    assert np.abs(np.diff(out[:, 0])).max() < 2 * np.abs(np.diff(signal[:, 0])).max()  # no click at any seam
+
+
+@pytest.mark.parametrize("rate", [RATE, 11025])
+def test_declipping_touches_clipped_samples_only(rate: int) -> None:
+    signal = music(2 * rate)
+    threshold = 0.08
+    clipped = np.clip(signal, -threshold, threshold)
+    out = restored(clipped, Declipping(threshold), TASKS[2][1], rate)
+    reliable = np.abs(signal) < threshold - 1e-4
+    np.testing.assert_array_equal(out[reliable], clipped[reliable])
+    assert (np.abs(out[~reliable]) >= threshold - 1e-4).all()
+    assert (np.sign(out[~reliable]) == np.sign(clipped[~reliable])).all()
+
+
+def test_without_a_clipped_sample_nothing_changes() -> None:
+    signal = music(2 * RATE)
+    np.testing.assert_array_equal(restored(signal, Declipping(0.9), TASKS[2][1]), signal)
+
+
+@pytest.mark.parametrize("rate", [RATE, 11025, 6000])
+def test_bandwidth_extension_adds_above_the_cutoff_only(rate: int) -> None:
+    cutoff = 1000.0
+    taps = kaiser_lowpass(cutoff, rate)
+    signal = np.convolve(music(4 * rate)[:, 0], taps, "same")[:, None]
+    out = restored(signal, BandwidthExtension(cutoff), QUICK, rate)
+    added = np.convolve((out - signal)[:, 0], crossover_lowpass(0.9 * cutoff, rate), "same")
+    inner = slice(rate // 2, -rate // 2)  # the ends of a file cut through any filter
+    assert np.sqrt(np.mean(added[inner] ** 2)) < 1e-3 * signal.std()  # -60 dB
+    assert (out - signal).std() > 0.1 * signal.std()
+
+
+def test_silence_stays_silence() -> None:
+    for task, settings in TASKS:
+        np.testing.assert_array_equal(restored(np.zeros((2 * RATE, 1)), task, settings), 0)
+
+
+def test_a_centred_sound_stays_centred() -> None:
+    signal = np.repeat(music(2 * RATE), 2, axis=1)
+    for task, settings in TASKS:
+        out = restored(signal, task, settings)
+        np.testing.assert_allclose(out[:, 0], out[:, 1], atol=1e-6)
+
+
+def test_the_seed_decides() -> None:
+    signal = music(RATE)
+    one, same, other = (restored(signal, *TASKS[0], seed=seed) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(one, same)
+    assert np.abs(one - other).max() > 0.01
+
+
+def test_louder_in_is_louder_out() -> None:
+    signal = music(RATE)
+    # 2^-5 scales without rounding; what remains are float32 sums of the level.
+    np.testing.assert_allclose(restored(signal / 32, *TASKS[0]) * 32, restored(signal, *TASKS[0]), atol=1e-5)
+
+
+def test_memory_does_not_grow() -> None:
+    stream = RestoringStream(*TASKS[0][:1], WhitePrior(), QUICK, RATE, 1)  # type: ignore[arg-type, misc]
+    held, out = 0, 0
+    for second in range(40):
+        block = music(RATE, seed=second)
+        held += len(block)
+        out += len(stream.push(block))
+        assert held - out < 10 * 4096  # a batch of windows and what it awaits
+    assert out > 30 * RATE
+
+
+def test_a_cutoff_beyond_the_prior_is_refused() -> None:
+    with pytest.raises(UsageError, match="cutoff"):
+        restored(music(RATE), BandwidthExtension(5000.0), QUICK, 44100)

@@ -1,0 +1,28 @@
+"""A prior small enough for tests: the exact denoiser of music that is white in the whitened domain."""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from restorer.dsp.whiten import Whitening, design_equaliser
+
+
+def _equaliser() -> Whitening:
+    power = torch.linspace(1.0, 0.1, 513, dtype=torch.float64)
+    return Whitening(design_equaliser(power, exponent=1.0, cap_db=30.0, n_taps=255))
+
+
+@dataclass
+class WhitePrior:
+    """What the engine asks of a Prior; the denoiser of white noise of standard deviation sigma_data."""
+
+    sample_rate: int = 8000
+    length: int = 4096
+    sigma_data: float = 1.0
+    whitening: Whitening = field(default_factory=_equaliser)
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
+        variance = self.sigma_data**2
+        return x * (variance / (variance + sigma[:, None] ** 2))
