@@ -20,6 +20,9 @@ from restorer.shipped import DEFAULT_PRIOR, find_weights
 
 _FORMAT = "restorer-prior-1"
 
+LEVEL_BAND_HZ = 1000.0
+"""Where the loudness of whitened music is measured: below it."""
+
 
 @dataclass(frozen=True)
 class Preset:
@@ -61,12 +64,32 @@ class Prior(nn.Module):
         self.sample_rate = preset.sample_rate
         self.length = preset.length
         self.sigma_data = preset.sigma_data
+        self.whitened = preset.whitened
         self.denoiser = Preconditioned(preset.build(), preset.sigma_data)
         self.whitening = Whitening(taps)
 
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
         """The denoised estimate of x (batch, length) at noise levels sigma (batch,)."""
         return torch.as_tensor(self.denoiser(x, sigma))
+
+    def level(self, x: Tensor, below_hz: float = LEVEL_BAND_HZ, heard: Tensor | None = None) -> Tensor:
+        """(batch, 1): how loud the music in whitened windows x (batch, length) is; sigma_data is what the prior expects.
+
+        In the whitened domain the level of white noise that is as strong below min(below_hz, LEVEL_BAND_HZ): damage and
+        hiss change the highs more than the lows. Else the standard deviation. heard: (batch, length), 1 where x can be
+        trusted, 0 elsewhere. 0 for silence.
+        """
+        window = torch.hann_window(self.length, dtype=x.dtype, device=x.device)
+        window = window if heard is None else window * heard
+        energy = window.square().sum(-1, keepdim=True).clamp(min=1)
+        windowed = x * window
+        variance = windowed.square().sum(-1, keepdim=True) / energy
+        if not self.whitened:
+            return variance.sqrt()
+        highest = max(2, round(min(below_hz, LEVEL_BAND_HZ) / self.sample_rate * self.length))
+        low = torch.fft.rfft(windowed)[..., 1:highest].abs().square().mean(-1, keepdim=True) / energy
+        # The part of the variance acts where there are no lows at all, a few treble notes alone.
+        return (low + variance / 64).sqrt()
 
     @property
     def device(self) -> torch.device:

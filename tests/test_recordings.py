@@ -90,7 +90,7 @@ def test_at_its_own_rate_an_excerpt_is_the_files_samples(tmp_path: Path, name: s
 @needs_ffmpeg
 @pytest.mark.parametrize("piped", [False, True])
 def test_what_cannot_be_sought_gives_the_same_excerpts(tmp_path: Path, piped: bool) -> None:
-    """As the same sound in a WAV. ALAC in MP4, which only ffmpeg reads; and a FLAC that was written to a pipe, which does not know its length."""
+    """As a WAV. ALAC in MP4, which only ffmpeg reads, and a FLAC from a pipe, which does not know its length."""
     samples = noise(20 * RATE)  # more than one block of the decoding
     sought = recorded(tmp_path / "source.wav", samples)
     command = ["ffmpeg", "-v", "error", "-i", tmp_path / "source.wav", "-c:a", "flac" if piped else "alac"]
@@ -101,7 +101,7 @@ def test_what_cannot_be_sought_gives_the_same_excerpts(tmp_path: Path, piped: bo
         subprocess.run([*command, path], check=True)
     (recording,) = find_recordings([path])
     assert (recording.seekable, recording.frames) == (False, len(samples))
-    for i in range(4):
+    for i in range(3):
         expected = RecordingExcerpts([sought], LENGTH, RATE, seed=0).excerpt(i)
         assert np.array_equal(RecordingExcerpts([recording], LENGTH, RATE, seed=0).excerpt(i), expected)
 

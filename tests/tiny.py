@@ -23,6 +23,10 @@ class WhitePrior:
     whitening: Whitening = field(default_factory=_equaliser)
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
+    def level(self, x: Tensor, below_hz: float = 1000.0, heard: Tensor | None = None) -> Tensor:
+        heard = torch.ones_like(x) if heard is None else heard
+        return ((x * heard).square().sum(-1, keepdim=True) / heard.sum(-1, keepdim=True).clamp(min=1)).sqrt()
+
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
         variance = self.sigma_data**2
         return x * (variance / (variance + sigma[:, None] ** 2))

@@ -60,8 +60,8 @@ def aspade(y: Tensor, clip: HardClip, sample_rate: float, settings: AspadeSettin
     up, down = cut((clipped & (y > 0)).to(y), window) > 0, cut((clipped & (y < 0)).to(y), window) > 0
     level = clip_level(clip, y)[:, None].expand(*frames.shape[:2], 1)
     damaged = (up | down).any(-1)
-    todo = damaged.nonzero()
-    for rows in todo.split(max(1, _CHUNK // (settings.redundancy * window.numel()))):
+    per_chunk = max(1, _CHUNK // (settings.redundancy * window.numel()))
+    for rows in torch.split(damaged.nonzero(), per_chunk):
         at = tuple(rows.T)
         frames[at] = _sparsest(frames[at], up[at], down[at], settings.tolerance * level[at], settings)
     return clip.project(join(frames, window, y.shape[-1]), y)

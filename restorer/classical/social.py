@@ -1,7 +1,7 @@
 """Social sparsity: declipping by shrinkage in which a coefficient is judged together with its neighbours.
 
-Source: Siedenburg, Kowalski, Doerfler 2014, "Audio declipping with social sparsity" (SS-EW, SS-PEW); window, overlap and
-neighbourhood of the survey of Zaviska et al. 2021. Ours: the threshold falls at every iteration and the momentum is
+Source: Siedenburg, Kowalski, Doerfler 2014, "Audio declipping with social sparsity" (SS-EW, SS-PEW); overlap
+and neighbourhood of the survey of Zaviska et al. 2021. Ours: the threshold falls at every iteration and the momentum is
 never restarted, which takes a few hundred iterations where the survey allows 10 000.
 """
 
@@ -72,7 +72,7 @@ def social(y: Tensor, clip: HardClip, sample_rate: float, settings: SocialSettin
     damaged = (_segments(clip.clipped(y).to(y), length) * weights > 0).any(-1)
     levels = clip_level(clip, y)[:, None].expand(*segments.shape[:2], 1)
     limits = [torch.as_tensor(v).to(y).expand(len(y), 1) for v in (clip.low, clip.high, clip.tolerance)]
-    for rows in damaged.nonzero().split(max(1, _CHUNK // segments.shape[-1])):
+    for rows in torch.split(damaged.nonzero(), max(1, _CHUNK // segments.shape[-1])):
         at = tuple(rows.T)
         segment_clip = HardClip(*(limit[rows[:, 0]] for limit in limits))
         segments[at] = _shrunk(segments[at], segment_clip, levels[at], window, settings)

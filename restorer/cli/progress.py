@@ -38,6 +38,7 @@ class Bar:
                 total=total,
                 bar_format=form,
                 leave=False,
+                miniters=1,
                 dynamic_ncols=True,
                 file=sys.stderr,
             )

@@ -29,8 +29,10 @@ class Conv(nn.Module):
         self.scale = scale
 
     def unit_weight(self, dtype: torch.dtype) -> Tensor:
-        norm = torch.linalg.vector_norm(self.weight, dim=(1, 2, 3), keepdim=True)
-        return (self.weight * (self.scale / norm)).to(dtype, memory_format=torch.channels_last)
+        # As rows, so that the gradient comes back in the parameter's own layout, which several processes insist on.
+        rows = self.weight.flatten(1)
+        unit = rows * (self.scale / torch.linalg.vector_norm(rows, dim=1, keepdim=True))
+        return unit.view_as(self.weight).to(dtype, memory_format=torch.channels_last)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.conv2d(x, self.unit_weight(x.dtype), padding=self.padding, dilation=self.dilation)

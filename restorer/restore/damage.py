@@ -11,10 +11,10 @@ from torch import Tensor
 from restorer.audio import Samples
 from restorer.degradation import Degradation, Gaps, HardClip, LowPass
 from restorer.dsp.filters import apply_fir
+from restorer.prior import Prior
 from restorer.restore.windows import Window, fills, grid, grid_size
 from restorer.restore.task import BandwidthExtension, Declipping, Inpainting, Task
 
-_LEVEL_BAND_HZ = 1000.0
 _RESTLESS = 1 / 64  # share of a window, beside a gap, where its edge rings in the whitened domain
 
 
@@ -24,7 +24,7 @@ class Damage(Protocol):
     @property
     def degradation(self) -> Degradation: ...
 
-    def level(self, whitened: Tensor, starts: Sequence[int], sample_rate: int) -> Tensor:
+    def level(self, whitened: Tensor, starts: Sequence[int], prior: Prior) -> Tensor:
         """(batch, 1): the level of each window's undamaged whitened signal, as far as it can be heard; 0 for silence."""
 
     def warm(self, y: Tensor, starts: Sequence[int]) -> Tensor:
@@ -74,8 +74,8 @@ class LostHighs(_Anywhere):
 
     degradation: LowPass
 
-    def level(self, whitened: Tensor, starts: Sequence[int], sample_rate: int) -> Tensor:
-        return _level_below(whitened, 0.9 * self.degradation.cutoff_hz, sample_rate)
+    def level(self, whitened: Tensor, starts: Sequence[int], prior: Prior) -> Tensor:
+        return prior.level(whitened, below_hz=0.9 * self.degradation.cutoff_hz)
 
     def warm(self, y: Tensor, starts: Sequence[int]) -> Tensor:
         return self.degradation.project(torch.zeros_like(y), y)
@@ -111,12 +111,10 @@ class LostSpans:
         missing = self.at_file_rate.on([start], len(original)).weights(len(original))[0].numpy() == 1
         return np.where(missing[:, None], 0.0, original)
 
-    def level(self, whitened: Tensor, starts: Sequence[int], sample_rate: int) -> Tensor:
+    def level(self, whitened: Tensor, starts: Sequence[int], prior: Prior) -> Tensor:
         length = whitened.shape[-1]
         wide = replace(self.degradation, fade=round(_RESTLESS * length)).on(starts, length)
-        heard = (wide.weights(length) == 0).to(whitened)
-        energy = (whitened.square() * heard).sum(-1, keepdim=True) / heard.sum(-1, keepdim=True).clamp(min=1)
-        return energy.sqrt()
+        return prior.level(whitened, heard=(wide.weights(length) == 0).to(whitened))
 
     def warm(self, y: Tensor, starts: Sequence[int]) -> Tensor:
         return self.degradation.on(starts, y.shape[-1]).project(torch.zeros_like(y), y)
@@ -141,8 +139,8 @@ class LostPeaks(_Anywhere):
     degradation: HardClip
     at_file_rate: HardClip
 
-    def level(self, whitened: Tensor, starts: Sequence[int], sample_rate: int) -> Tensor:
-        return _level_below(whitened, _LEVEL_BAND_HZ, sample_rate)
+    def level(self, whitened: Tensor, starts: Sequence[int], prior: Prior) -> Tensor:
+        return prior.level(whitened)
 
     def warm(self, y: Tensor, starts: Sequence[int]) -> Tensor:
         return y
@@ -180,11 +178,3 @@ def damage_of(task: Task, file_rate: int, prior_rate: int) -> Damage:
 def _spans(gaps_s: Sequence[tuple[float, float]], rate: int) -> tuple[tuple[int, int], ...]:
     return tuple((round(first * rate), max(round(stop * rate), round(first * rate) + 1)) for first, stop in gaps_s)
 
-
-def _level_below(whitened: Tensor, high_hz: float, sample_rate: int) -> Tensor:
-    """The level that a white signal has which agrees with this one below high_hz."""
-    length = whitened.shape[-1]
-    heard = max(2, round(high_hz / sample_rate * length))
-    spectrum = torch.fft.rfft(whitened * torch.hann_window(length, dtype=whitened.dtype, device=whitened.device))
-    power = spectrum[..., 1:heard].abs().square().mean(-1, keepdim=True)
-    return (power / (0.375 * length)).sqrt()

@@ -35,7 +35,7 @@ def restore_windows(
     """
     whitening = prior.whitening
     whitened = whitening.cut(windows.to(prior.device))
-    level = damage.level(whitened, starts, prior.sample_rate)
+    level = damage.level(whitened, starts, prior)
     silent = level <= 0
     gain = prior.sigma_data / torch.where(silent, prior.sigma_data, level)
     whitened = whitened * gain

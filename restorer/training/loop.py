@@ -49,19 +49,19 @@ class TrainSettings:
     minutes: float = math.inf
     steps: int = 2**62
     batch_size: int = 8
-    learning_rate: float = 3e-3
-    warmup_steps: int = 100
-    decay_share: float = 0.3
+    learning_rate: float = 7e-3
+    warmup_steps: int = 50
+    decay_share: float = 0.5
     clip_norm: float = 1.0
-    level_mean: float = -1.2
-    level_std: float = 1.5
-    loudness_std_db: float = 5.0
+    level_mean: float = -0.6
+    level_std: float = 1.4
+    loudness_std_db: float = 4.0
     ema_shape: float = 6.94
     whitening: float = 1.0
-    cap_db: float = 66.0
+    cap_db: float = 72.0
     seed: int = 0
     workers: int = 1
-    checkpoint_minutes: float = 10.0
+    checkpoint_minutes: float = 8.0
     validation_windows: int = 24
     device: str = "cpu"
 
@@ -141,7 +141,7 @@ class _Objective(nn.Module):
 
 def brought_to_level(prior: Prior, x: Tensor) -> Tensor:
     """Windows (batch, time) at the prior's level; silence, which has none, stays silent."""
-    level = x.square().mean(-1, keepdim=True).sqrt()
+    level = prior.level(x)
     return torch.where(level > 0, x * (prior.sigma_data / level), x)
 
 

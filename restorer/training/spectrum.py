@@ -10,18 +10,21 @@ _SMOOTHING_OCTAVES = 1 / 3
 
 
 def mean_spectrum(excerpts: Any, length: int, sample_rate: int) -> NDArray[np.float64]:
-    """(length // 2 + 1,): mean power spectrum of level-normalised excerpts, smoothed over a third of an octave.
+    """(length // 2 + 1,): the geometric mean of the excerpts' power spectra, each smoothed over a third of an octave.
 
+    Geometric, for spectra lie tens of dB apart: an arithmetic mean would be the spectrum of the few brightest.
     excerpts: anything with `excerpt(index)` giving (length,) samples. Silent excerpts do not count.
     """
     window = np.hanning(length)
-    total = np.zeros(length // 2 + 1)
+    total, count = np.zeros(length // 2 + 1), 0
     for index in range(_EXCERPTS):
         x = excerpts.excerpt(index).astype(np.float64)
-        energy = np.mean(x**2)
-        if energy > 0:
-            total += np.abs(np.fft.rfft(x * window)) ** 2 / energy
-    return _smoothed(total, sample_rate / length)
+        if x.any():
+            power = _smoothed(np.abs(np.fft.rfft(x * window)) ** 2, sample_rate / length)
+            # What lies 120 dB down is rounding, not music.
+            total += np.log(np.maximum(power, 1e-12 * power.max()))
+            count += 1
+    return np.asarray(np.exp(total / max(count, 1)))
 
 
 def _smoothed(power: NDArray[np.float64], bin_hz: float) -> NDArray[np.float64]:

@@ -1,6 +1,7 @@
 """Words to values: what is written is what is meant, and what cannot be meant is refused with value and remedy."""
 
 import math
+from itertools import pairwise
 
 import pytest
 from hypothesis import assume, given
@@ -80,7 +81,7 @@ def test_merged_gaps_cover_the_same_time_sorted_and_apart(gaps):
     merged = parse_gaps([f"{start}-{stop}" for start, stop in gaps])
     covered = {second for start, stop in gaps for second in range(start, stop)}
     assert {second for start, stop in merged for second in range(int(start), int(stop))} == covered
-    assert all(one[1] < other[0] for one, other in zip(merged, merged[1:], strict=False))
+    assert all(one[1] < other[0] for one, other in pairwise(merged))
 
 
 @given(st.floats(0.001, 1e6).map(lambda x: round(x, 3)).filter(bool))
@@ -140,13 +141,14 @@ def test_other_devices_are_refused(word):
 )
 @given(st.text(alphabet="0123456789.:-+kKhzHZdBecudapt \n٣", max_size=12))
 def test_any_word_is_a_finite_value_or_refused_in_one_line(parse, word):
+    refusal, value = None, ()
     try:
         value = parse(word)
-    except UsageError as refusal:
-        assert "\n" not in str(refusal)
-    else:
-        numbers = value if isinstance(value, tuple) else (value,)
-        assert isinstance(value, str) or all(math.isfinite(number) and number >= 0 for number in numbers)
+    except UsageError as error:
+        refusal = str(error)
+    assert refusal is None or "\n" not in refusal
+    numbers = [] if isinstance(value, str) else value if isinstance(value, tuple) else [value]
+    assert all(math.isfinite(number) and number >= 0 for number in numbers)
 
 
 def test_the_examples_in_the_docstrings_hold():

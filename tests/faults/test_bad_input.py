@@ -51,11 +51,12 @@ BAD = {
     "generate: an unknown format": (("generate", "1", "-o", "new.xyz"), 2, "new.xyz does not say what to write"),
     "weights: unknown": (("weights", "info", "organ"), 1, "no prior 'organ'"),
     "weights: a missing checkpoint": (("weights", "import", "gone.pt"), 1, "gone.pt does not exist"),
-    "weights: an output that exists": (("weights", "import", "prior.pt", "-o", "prior.safetensors"), 1, "prior.pt"),
+    "weights: an output that exists": (("weights", "import", "text.wav", "-o", "prior.safetensors"), 2, "exists"),
+    "weights: an output of no kind": (("weights", "import", "text.wav", "-o", "new"), 2, "must end in .safetensors"),
     "train: without end": (("train", "-o", "new", "--recordings", "."), 2, "give --minutes, --steps or both"),
     "train: nothing to learn from": (("train", "-o", "new", "--steps", "1"), 2, "--recordings, or --piano"),
     "train: no bank": (("train", "-o", "new", "--steps", "1", "--piano", "."), 2, "give a sample bank by --bank"),
-    "train: nothing to resume": (("train", "-o", "new", "--steps", "1", "--recordings", ".", "--resume"), 2, "to resume"),
+    "train: nothing to resume": (("train", "-o", "new", "--steps", "1", "--recordings", ".", "--resume"), 2, "no training"),
     "bank: no folder": (("bank", "good.wav", "-o", "new", "--name", "a", "--licence", "b"), 2, "is not a folder"),
 }  # fmt: skip
 

@@ -1,0 +1,111 @@
+"""The process as a whole: how fast it answers, what its streams carry, how it ends. Few, for each costs a start."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.shell import record, restorer
+
+ROOT = Path(__file__).parents[2]
+
+# An engine that copies blocks through the real readers and writers.
+COPYING = """
+import sys
+from types import SimpleNamespace as Names
+from restorer.audio import open_reader, open_writer
+
+def restore_file(source, target, task, prior, settings, *, overwrite, **options):
+    with open_reader(source) as reader, open_writer(target, reader.format, overwrite=overwrite) as writer:
+        while len(block := reader.read(1000)):
+            writer.write(block)
+    return Names(source=source, target=target, seconds=writer.frames / 8000, windows=1, notes=())
+
+sys.modules["restorer.prior"] = Names(load_prior=lambda name, device: None)
+sys.modules["restorer.restore.job"] = Names(restore_file=restore_file)
+sys.modules["restorer.cli.device"] = Names(choose_device=lambda word: word)
+from restorer.__main__ import main
+main()
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "tiny.safetensors").touch()
+    record(tmp_path / "in.wav", seconds=4)
+    return tmp_path
+
+
+def command(*words):
+    return [sys.executable, "-c", COPYING, *words, "--prior", "tiny.safetensors"]
+
+
+def environment():
+    return {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+def test_help_comes_without_torch_or_numpy(tmp_path):
+    code = "import sys; from restorer.cli.app import main; code = main(['--help']); "
+    code += "sys.exit(code or any(name in sys.modules for name in ('torch', 'numpy', 'rich', 'tqdm')))"
+    done = subprocess.run([sys.executable, "-c", code], env=environment(), cwd=tmp_path, capture_output=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_help_costs_less_than_seven_tenths_of_a_second(tmp_path):
+    """Of processor time, which does not grow when the machine is busy with something else."""
+    before = os.times()
+    assert restorer("--help", folder=tmp_path).code == 0
+    after = os.times()
+    assert after.children_user + after.children_system - before.children_user - before.children_system < 0.7
+
+
+def test_a_pipe_carries_the_sound_and_nothing_else(folder):
+    sent = (folder / "in.wav").read_bytes()
+    done = subprocess.run(
+        command("inpaint", "--gap", "2.0-2.5", "-"), input=sent, capture_output=True, cwd=folder, env=environment()
+    )
+    assert done.returncode == 0
+    assert done.stdout[:4] == b"RIFF"
+    assert done.stdout.endswith(sent[44:])
+    assert done.stderr.startswith(b"standard output: 4.0 s, 1 windows, in ")
+
+
+def test_a_listener_who_leaves_ends_it_quietly(folder):
+    record(folder / "long.wav", seconds=60)  # more than a pipe holds
+    with subprocess.Popen(
+        command("bwe", "long.wav", "--cutoff", "1k", "-o", "-"),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=folder, env=environment(),
+    ) as process:  # fmt: skip
+        assert process.stdout.read(4) == b"RIFF"
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(60) == 141
+
+
+def test_an_interruption_leaves_one_line_and_no_file(folder):
+    os.mkfifo(folder / "slow.wav")
+    with subprocess.Popen(
+        command("declip", "slow.wav", "--threshold", "0.3", "-o", "new.wav"),
+        stderr=subprocess.PIPE, cwd=folder, env=environment(),
+    ) as process:  # fmt: skip
+        with (folder / "slow.wav").open("wb") as pipe:  # opens when the command has begun to listen
+            pipe.write((folder / "in.wav").read_bytes()[:20000])
+            pipe.flush()
+            process.send_signal(signal.SIGINT)
+            assert process.stderr.read() == b"restorer: interrupted\n"
+        assert process.wait(60) == 130
+    assert not [name for name in os.listdir(folder) if "new" in name]
+
+
+def test_no_progress_bar_off_a_terminal(folder):
+    done = subprocess.run(
+        command("bwe", "in.wav", "--cutoff", "1k"), capture_output=True, cwd=folder, env=environment()
+    )
+    assert done.returncode == 0
+    assert done.stdout == b""
+    assert done.stderr.count(b"\n") == 1
+    assert b"\r" not in done.stderr
+    assert (folder / "in.restored.wav").read_bytes()[44:] == (folder / "in.wav").read_bytes()[44:]
