@@ -24,8 +24,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from restorer.errors import AudioError, RestorerError, UsageError, WeightsError
     from restorer.prior import Prior, load_prior, read_card
-    from restorer.restore.job import Progress, Report, restore_file
+    from restorer.restore.job import Report, restore_file
     from restorer.restore.settings import BWE, DECLIP, GENERATE, INPAINT, Settings
+    from restorer.restore.stream import Progress, restore_signal
     from restorer.restore.task import BandwidthExtension, Declipping, Inpainting, Task
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "load_prior",
     "read_card",
     "restore_file",
+    "restore_signal",
 ]
 
 __version__: str
@@ -56,8 +58,9 @@ __version__: str
 _HOMES = {
     "restorer.errors": ("AudioError", "RestorerError", "UsageError", "WeightsError"),
     "restorer.prior": ("Prior", "load_prior", "read_card"),
-    "restorer.restore.job": ("Progress", "Report", "restore_file"),
+    "restorer.restore.job": ("Report", "restore_file"),
     "restorer.restore.settings": ("BWE", "DECLIP", "GENERATE", "INPAINT", "Settings"),
+    "restorer.restore.stream": ("Progress", "restore_signal"),
     "restorer.restore.task": ("BandwidthExtension", "Declipping", "Inpainting", "Task"),
 }
 

@@ -70,10 +70,10 @@ class Prior(nn.Module):
 
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
         """The denoised estimate of x (batch, length) at noise levels sigma (batch,)."""
-        return torch.as_tensor(self.denoiser(x, sigma))
+        return self.denoiser(x, sigma)
 
     def level(self, x: Tensor, below_hz: float = LEVEL_BAND_HZ, heard: Tensor | None = None) -> Tensor:
-        """(batch, 1): how loud the music in whitened windows x (batch, length) is; sigma_data is what the prior expects.
+        """(batch, 1): how loud the music in whitened windows x (batch, length) is; the prior expects sigma_data.
 
         In the whitened domain the level of white noise that is as strong below min(below_hz, LEVEL_BAND_HZ): damage and
         hiss change the highs more than the lows. Else the standard deviation. heard: (batch, length), 1 where x can be
@@ -120,7 +120,9 @@ def load_prior(name: str | Path = DEFAULT_PRIOR, device: torch.device | str = "c
         with safe_open(path, framework="pt") as file:
             prior.load_state_dict({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
     except (RuntimeError, SafetensorError) as error:
-        raise WeightsError(f"{path} does not fit preset {card.preset}: {str(error).splitlines()[-1].strip()}") from error
+        raise WeightsError(
+            f"{path} does not fit preset {card.preset}: {str(error).splitlines()[-1].strip()}"
+        ) from error
     prior = prior.to(device).eval().requires_grad_(False)
     if isinstance(prior.denoiser.network, OctaveNet):
         prior.denoiser.network.compute_dtype = fast_dtype(torch.device(device))

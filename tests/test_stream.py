@@ -86,7 +86,9 @@ def test_what_stands_in_a_gap_is_not_heard() -> None:
     first, stop = RATE, round(1.1 * RATE)
     silent, noisy = signal.copy(), signal.copy()
     silent[first:stop], noisy[first:stop] = 0, 0.9
-    np.testing.assert_array_equal(restored(silent, task, settings)[first:stop], restored(noisy, task, settings)[first:stop])
+    np.testing.assert_array_equal(
+        restored(silent, task, settings)[first:stop], restored(noisy, task, settings)[first:stop]
+    )
 
 
 def test_a_gap_longer_than_a_window_is_filled_throughout() -> None:

@@ -2,9 +2,9 @@
 
 import json
 import os
-import shutil
 import subprocess
 import tempfile
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,13 +140,16 @@ class FfmpegReader:
 
 
 def _program(program: str, name: str) -> str:
-    found = shutil.which(program)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydub warns by itself where there is no ffmpeg, on several lines
+        from pydub.utils import which
+    found = which(program)
     if found is None:
         raise AudioError(
             f"{name} is not a file that can be read without {program}, which is not on the PATH; "
             "install ffmpeg, or convert the file to WAV or FLAC"
         )
-    return found
+    return str(found)
 
 
 def _source(path: Path) -> str:

@@ -56,6 +56,8 @@ def aspade(y: Tensor, clip: HardClip, sample_rate: float, settings: AspadeSettin
     check_waveform(y)
     window = tight_window(window_length(settings.window_s, sample_rate), y)
     clipped = clip.clipped(y)
+    if not bool(clipped.any()):
+        return y.clone()
     frames = cut(y, window)
     up, down = cut((clipped & (y > 0)).to(y), window) > 0, cut((clipped & (y < 0)).to(y), window) > 0
     level = clip_level(clip, y)[:, None].expand(*frames.shape[:2], 1)

@@ -66,10 +66,13 @@ def social(y: Tensor, clip: HardClip, sample_rate: float, settings: SocialSettin
     """
     check_waveform(y)
     length = window_length(settings.window_s, sample_rate)
+    clipped = clip.clipped(y)
+    if not bool(clipped.any()):
+        return y.clone()
     window = tight_window(length, y)
     segments = _segments(y, length).clone()
     weights = _weights(segments, length)
-    damaged = (_segments(clip.clipped(y).to(y), length) * weights > 0).any(-1)
+    damaged = (_segments(clipped.to(y), length) * weights > 0).any(-1)
     levels = clip_level(clip, y)[:, None].expand(*segments.shape[:2], 1)
     limits = [torch.as_tensor(v).to(y).expand(len(y), 1) for v in (clip.low, clip.high, clip.tolerance)]
     for rows in torch.split(damaged.nonzero(), max(1, _CHUNK // segments.shape[-1])):

@@ -81,13 +81,11 @@ class _Links(nn.Module):
 
     def spread(self, spectrum: Tensor) -> Tensor:
         """(..., bins) -> (..., points)"""
-        out: Tensor = _Spread.apply(spectrum, self)
-        return out
+        return _Spread.apply(spectrum, self)  # type: ignore[no-untyped-call]
 
     def gather(self, points: Tensor) -> Tensor:
         """(..., points) -> (..., bins), the transpose of spread."""
-        out: Tensor = _Gather.apply(points, self)
-        return out
+        return _Gather.apply(points, self)  # type: ignore[no-untyped-call]
 
 
 class _Spread(torch.autograd.Function):
@@ -97,8 +95,8 @@ class _Spread(torch.autograd.Function):
         return spectrum[..., links.point_bin] * links.point_weight.to(spectrum.real.dtype)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
-        return _Gather.apply(grad, ctx.links), None
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        return _Gather.apply(grad, ctx.links), None  # type: ignore[no-untyped-call]
 
 
 class _Gather(torch.autograd.Function):
@@ -112,5 +110,5 @@ class _Gather(torch.autograd.Function):
         return total
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
-        return _Spread.apply(grad, ctx.links), None
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        return _Spread.apply(grad, ctx.links), None  # type: ignore[no-untyped-call]

@@ -6,8 +6,8 @@ out and no normalisation of activations is needed, which would erase how loud a 
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.functional import conv2d, silu
 
 SILU_GAIN = 1 / 0.596
 """1 / the standard deviation of silu(z), z standard normal."""
@@ -35,7 +35,7 @@ class Conv(nn.Module):
         return unit.view_as(self.weight).to(dtype, memory_format=torch.channels_last)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(x, self.unit_weight(x.dtype), padding=self.padding, dilation=self.dilation)
+        return conv2d(x, self.unit_weight(x.dtype), padding=self.padding, dilation=self.dilation)
 
 
 class Halve(nn.Module):
@@ -46,7 +46,7 @@ class Halve(nn.Module):
         self.conv = Conv(2 * inputs, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.as_tensor(self.conv(fold(x, 2)))
+        return self.conv(fold(x, 2))
 
 
 class Double(nn.Module):
@@ -81,7 +81,7 @@ class Block(nn.Module):
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         """x (batch, channels, bands, frames), condition (batch, condition) -> like x."""
         gain = (1 + self.gain(condition))[:, :, None, None].to(x.dtype)
-        h = self.second(F.silu(self.first(F.silu(x)) * gain))
+        h = self.second(silu(self.first(silu(x)) * gain))
         return torch.add(h, x, alpha=self.keep)
 
 
@@ -99,7 +99,7 @@ class NoiseEmbedding(nn.Module):
 
     def forward(self, c_noise: Tensor) -> Tensor:
         waves = math.sqrt(2) * torch.cos(torch.outer(c_noise, self.frequencies) + self.phases)
-        return F.silu(self.linear(waves))
+        return silu(self.linear(waves))
 
 
 def fold(x: Tensor, factor: int) -> Tensor:

@@ -74,7 +74,7 @@ class OctaveNet(nn.Module):
     def forward(self, x: Tensor, c_noise: Tensor) -> Tensor:
         groups = [self._enter(i, group) for i, group in enumerate(self.transform(x.float()))]
         outputs = self._unet(groups, self.embedding(c_noise.float()))
-        return torch.as_tensor(self.transform.inverse([self._leave(i, out) for i, out in enumerate(outputs)]))
+        return self.transform.inverse([self._leave(i, out) for i, out in enumerate(outputs)])
 
     def _unet(self, groups: list[Tensor], condition: Tensor) -> list[Tensor]:
         """Down and up; a group joins below (in frequency) what came before, and leaves at its level on the way up."""
@@ -101,7 +101,7 @@ class OctaveNet(nn.Module):
     def _enter(self, i: int, group: Tensor) -> Tensor:
         """Complex (batch, bands, frames) -> (batch, channels, bands, frames of the level), channels_last."""
         planes = torch.view_as_real(group).permute(0, 3, 1, 2).to(self.compute_dtype)
-        return torch.as_tensor(self.entries[i](fold(planes, self.factors[i])) + self.places[i].to(self.compute_dtype))
+        return self.entries[i](fold(planes, self.factors[i])) + self.places[i].to(self.compute_dtype)
 
     def _leave(self, i: int, h: Tensor) -> Tensor:
         planes = unfold(self.exits[i](h), self.factors[i]).permute(0, 2, 3, 1).float()
@@ -112,5 +112,7 @@ def _level(frames: int, config: OctaveConfig) -> int:
     """The level at which a group of `frames` frames joins: 0 for the base rate and above."""
     level = max(0, (config.base_frames // frames).bit_length() - 1)
     if level >= len(config.channels):
-        raise ValueError(f"an octave of {frames} frames needs {level + 1} levels, this network has {len(config.channels)}")
+        raise ValueError(
+            f"an octave of {frames} frames needs {level + 1} levels, this network has {len(config.channels)}"
+        )
     return level

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 import torch
@@ -12,8 +12,8 @@ from restorer.audio import Samples
 from restorer.degradation import Degradation, Gaps, HardClip, LowPass
 from restorer.dsp.filters import apply_fir
 from restorer.prior import Prior
-from restorer.restore.windows import Window, fills, grid, grid_size
 from restorer.restore.task import BandwidthExtension, Declipping, Inpainting, Task
+from restorer.restore.windows import Window, fills, grid, grid_size
 
 _RESTLESS = 1 / 64  # share of a window, beside a gap, where its edge rings in the whitened domain
 
@@ -25,7 +25,7 @@ class Damage(Protocol):
     def degradation(self) -> Degradation: ...
 
     def level(self, whitened: Tensor, starts: Sequence[int], prior: Prior) -> Tensor:
-        """(batch, 1): the level of each window's undamaged whitened signal, as far as it can be heard; 0 for silence."""
+        """(batch, 1): the level of each window's undamaged whitened signal, as far as it is heard; 0 for silence."""
 
     def warm(self, y: Tensor, starts: Sequence[int]) -> Tensor:
         """(batch, time): the waveform to which the sampler adds its first noise."""
@@ -39,7 +39,7 @@ class Damage(Protocol):
     def count(self, length: int, total: int) -> int:
         """How many of them a recording of `total` samples (prior's rate) has."""
 
-    def after(self, known_until: int) -> "Damage":
+    def after(self, known_until: int) -> Self:
         """What is left of the damage once all before that sample (prior's rate) has been restored."""
 
     def heard(self, original: Samples, start: int) -> Samples:
@@ -61,7 +61,7 @@ class _Anywhere:
     def count(self, length: int, total: int) -> int:
         return grid_size(length, total)
 
-    def after(self, known_until: int) -> Damage:
+    def after(self, known_until: int) -> Self:
         return self
 
     def heard(self, original: Samples, start: int) -> Samples:
@@ -103,7 +103,7 @@ class LostSpans:
     def count(self, length: int, total: int) -> int:
         return len(fills(self.degradation.spans, length))
 
-    def after(self, known_until: int) -> Damage:
+    def after(self, known_until: int) -> Self:
         left = ((max(first, known_until), stop) for first, stop in self.degradation.spans if stop > known_until)
         return replace(self, degradation=replace(self.degradation, spans=tuple(left)))
 
@@ -177,4 +177,3 @@ def damage_of(task: Task, file_rate: int, prior_rate: int) -> Damage:
 
 def _spans(gaps_s: Sequence[tuple[float, float]], rate: int) -> tuple[tuple[int, int], ...]:
     return tuple((round(first * rate), max(round(stop * rate), round(first * rate) + 1)) for first, stop in gaps_s)
-

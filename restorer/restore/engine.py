@@ -1,4 +1,4 @@
-"""Windows in, restored windows out: the one place where prior, measurement and sampler meet. Pure: no files, no text."""
+"""Windows in, restored windows out: where prior, measurement and sampler meet. Pure: no files, no text."""
 
 from collections.abc import Callable, Sequence
 
@@ -39,7 +39,7 @@ def restore_windows(
     silent = level <= 0
     gain = prior.sigma_data / torch.where(silent, prior.sigma_data, level)
     whitened = whitened * gain
-    # The measurement as the window sees it, periodic: what differs from the recording lies at its edges, without weight.
+    # The measurement as the window sees it, periodic: it differs from the recording at its edges, which have no weight.
     y = whitening.inverse(whitened)
     placed = damage.degradation.on(starts, prior.length).scaled(gain)
     measurement = Measurement(y, InDomain(placed, whitening.inverse, whitening))
@@ -55,7 +55,7 @@ def restore_windows(
 def generate(
     prior: Prior, seconds: float, settings: Settings, seed: int, progress: Callable[[], None] | None = None
 ) -> Tensor:
-    """(samples,) of music that the prior makes up, at its rate; windows of it, one after the other, faded in and out."""
+    """(samples,) of music that the prior makes up, at its rate: windows one after the other, each faded in and out."""
     whole = round(seconds * prior.sample_rate)
     starts = [prior.length * i for i in range(-(-whole // prior.length))]
     noise = KeyedNoise(seed, starts, prior.length, prior.device)
@@ -79,7 +79,11 @@ def _hearing(prior: Prior, measurement: Measurement, settings: Settings) -> Deno
 
 
 def _sample(
-    denoiser: Denoiser, x: Tensor, sigmas: Tensor, noise: KeyedNoise, settings: Settings,
+    denoiser: Denoiser,
+    x: Tensor,
+    sigmas: Tensor,
+    noise: KeyedNoise,
+    settings: Settings,
     progress: Callable[[], None] | None,
 ) -> Tensor:
     if settings.sampler == "heun":

@@ -52,7 +52,7 @@ class RestoringStream:
         self._at_once = max(1, batch_size // channels)
         self._to_prior = Resampler(sample_rate, prior.sample_rate, channels)
         self._to_file = Resampler(prior.sample_rate, sample_rate, channels)
-        # At the file's rate: what came in, and what is to be added; at the prior's: what is heard, and what was restored.
+        # At the file's rate: what came in, and what is to be added. At the prior's: what is heard, what was restored.
         self._recording, self._changed = Tape(channels), Tape(channels)
         self._heard, self._change = Tape(channels), Tape(channels)
         self._windows: Iterator[Window] = iter(self._damage.windows(prior.length))
@@ -148,7 +148,14 @@ class RestoringStream:
 
 
 def restore_signal(
-    signal: Samples, sample_rate: int, task: Task, prior: Prior, settings: Settings, *, seed: int = 0, batch_size: int = 8
+    signal: Samples,
+    sample_rate: int,
+    task: Task,
+    prior: Prior,
+    settings: Settings,
+    *,
+    seed: int = 0,
+    batch_size: int = 8,
 ) -> Samples:
     """A whole recording (frames, channels) at sample_rate, restored; as float64, which may exceed full scale."""
     stream = RestoringStream(task, prior, settings, sample_rate, signal.shape[1], seed=seed, batch_size=batch_size)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import count
 
 import numpy as np
+from numpy.typing import NDArray
 
 from restorer.audio import Samples
 
@@ -21,7 +22,7 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True)
 class Window:
-    """A window that begins at `start`; its weight is 0 before rise[0], 1 between rise[1] and fall[0], 0 from fall[1] on.
+    """A window from `start` on; its weight is 0 before rise[0], 1 between rise[1] and fall[0], 0 from fall[1] on.
 
     known_until: the gaps before this sample have been filled by earlier windows, which this one hears.
     """
@@ -31,13 +32,13 @@ class Window:
     fall: Span
     known_until: int | None = None
 
-    def weights(self, length: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    def weights(self, length: int) -> NDArray[np.float64]:
         """(length,): the weight of each of its samples; two windows that share a fade sum to 1 in it."""
-        at = self.start + np.arange(length) + 0.5
-        return _ramp(at, self.rise) * (1 - _ramp(at, self.fall))
+        at = np.arange(self.start, self.start + length, dtype=np.float64) + 0.5
+        return np.asarray(_ramp(at, self.rise) * (1 - _ramp(at, self.fall)))
 
 
-def _ramp(at: np.ndarray[tuple[int], np.dtype[np.float64]], fade: Span) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def _ramp(at: NDArray[np.float64], fade: Span) -> NDArray[np.float64]:
     """From 0 to 1 over the fade; a step where it has no length."""
     if fade[0] == fade[1]:
         return (at > fade[0]).astype(np.float64)
@@ -63,7 +64,7 @@ def fills(gaps: Sequence[Span], length: int) -> list[Window]:
     """Windows that fill the gaps (sorted, apart), in the order in which they must run.
 
     Gaps that lie together in less than half a window share one, centred on them. A longer gap is filled from left to
-    right, a quarter of a window at a time, every window hearing what was filled before; the last is centred on the rest.
+    right, a quarter of a window at a time, each window hearing what was filled before; the last is centred on the rest.
     """
     windows: list[Window] = []
     clusters = _clusters(gaps, length // 2)
@@ -109,7 +110,7 @@ class Tape:
         self._samples = np.concatenate([self._samples, block])
 
     def add(self, start: int, block: Samples) -> None:
-        """Adds to what stands from `start` on, growing by silence where needed; what lies before the tape is dropped."""
+        """Adds to what stands from `start` on, grown by silence where needed; what lies before the tape is dropped."""
         stop = start + len(block)
         if stop > self.end:
             self.append(np.zeros((stop - self.end, block.shape[1])))
