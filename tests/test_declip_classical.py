@@ -21,9 +21,9 @@ from restorer.metrics.sdr import clip_to_sdr, sdr_improvement
 from tests.laws import assert_close, assert_consistent
 
 RATE = 16000
-SHORT_PEW = replace(SS_PEW, window_s=0.064, n_iterations=100)
-SHORT_EW = replace(SS_EW, window_s=0.064, n_iterations=100)
-SHORT_ASPADE = replace(ASPADE, window_s=0.064, max_iterations=100)
+SHORT_PEW = replace(SS_PEW, window_s=0.064, n_iterations=60)
+SHORT_EW = replace(SS_EW, window_s=0.064, n_iterations=60)
+SHORT_ASPADE = replace(ASPADE, window_s=0.064, max_iterations=60)
 
 Method = Callable[[Tensor, HardClip], Tensor]
 METHODS: dict[str, Method] = {
@@ -34,7 +34,7 @@ METHODS: dict[str, Method] = {
 every_method = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS.keys())
 
 
-def tones(seed: int, time: int = 4800, dtype: torch.dtype = torch.float32) -> Tensor:
+def tones(seed: int, time: int = 3200, dtype: torch.dtype = torch.float32) -> Tensor:
     """Four decaying sines, (1, time): sparse in every frame."""
     generator = torch.Generator().manual_seed(seed)
     t = torch.arange(time, dtype=torch.float64) / RATE
@@ -53,7 +53,7 @@ def clipped_to(x: Tensor, sdr_db: float) -> tuple[Tensor, HardClip]:
 @every_method
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_the_estimate_is_consistent(method: Method, dtype: torch.dtype) -> None:
-    x = tones(1, 3000, dtype)
+    x = tones(1, 2000, dtype)
     y, clip = clipped_to(x, 5.0)
     estimate = method(y, clip)
     reliable = ~clip.clipped(y)
@@ -67,8 +67,8 @@ def test_the_estimate_is_consistent(method: Method, dtype: torch.dtype) -> None:
 @every_method
 @pytest.mark.parametrize(("sdr_db", "gain_db"), [(5.0, 6.0), (10.0, 10.0)])
 def test_sparse_signals_come_nearer_to_the_original(method: Method, sdr_db: float, gain_db: float) -> None:
-    """Far less than is reached on average, so that it holds for every seed here: a method that is broken gains < 1 dB."""
-    for seed in (1, 2, 3):
+    """Far less than PEW and A-SPADE reach; one that does not extrapolate, but stays at the level, gains under 1 dB."""
+    for seed in (1, 2):
         x = tones(seed)
         y, clip = clipped_to(x, sdr_db)
         assert sdr_improvement(x[0].numpy(), y[0].numpy(), method(y, clip)[0].numpy()) > gain_db

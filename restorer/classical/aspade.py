@@ -18,6 +18,7 @@ from restorer.degradation import HardClip
 from restorer.errors import UsageError
 
 HOPS_PER_WINDOW = 4  # 75 % overlap, the survey's
+_UNKNOWN = 2
 _CHUNK = 2**21  # samples of frames worked on together: bounds the memory to a few hundred MB
 
 
@@ -54,32 +55,35 @@ def aspade(y: Tensor, clip: HardClip, sample_rate: float, settings: AspadeSettin
     Raises UsageError as `check_waveform` and `window_length` do.
     """
     check_waveform(y)
-    window = tight_window(window_length(settings.window_s, sample_rate), y)
     clipped = clip.clipped(y)
     if not bool(clipped.any()):
         return y.clone()
+    window = tight_window(window_length(settings.window_s, sample_rate), y)
     frames = cut(y, window)
-    up, down = cut((clipped & (y > 0)).to(y), window) > 0, cut((clipped & (y < 0)).to(y), window) > 0
+    kind = torch.where(clipped, y.sign(), 0).to(torch.int8)
+    kinds = _framed(kind, window.numel(), _UNKNOWN)  # a view: it takes no memory
     level = clip_level(clip, y)[:, None].expand(*frames.shape[:2], 1)
-    damaged = (up | down).any(-1)
-    per_chunk = max(1, _CHUNK // (settings.redundancy * window.numel()))
-    for rows in torch.split(damaged.nonzero(), per_chunk):
+    damaged = _framed(clipped, window.numel()).any(-1).nonzero()
+    for rows in torch.split(damaged, max(1, _CHUNK // (settings.redundancy * window.numel()))):
         at = tuple(rows.T)
-        frames[at] = _sparsest(frames[at], up[at], down[at], settings.tolerance * level[at], settings)
+        frames[at] = _sparsest(frames[at], kinds[at], settings.tolerance * level[at], settings)
     return clip.project(join(frames, window, y.shape[-1]), y)
 
 
-def _sparsest(y: Tensor, up: Tensor, down: Tensor, tolerance: Tensor, settings: AspadeSettings) -> Tensor:
-    """ADMM on frames (frames, window); `tolerance` (frames, 1). Frames that are done leave the work."""
+def _sparsest(y: Tensor, kind: Tensor, tolerance: Tensor, settings: AspadeSettings) -> Tensor:
+    """ADMM on frames (frames, window), `kind` 0 where reliable, 1 and -1 where clipped above and below, _UNKNOWN beyond
+    the ends of the recording; `tolerance` (frames, 1). Frames that are done leave the work."""
     length = y.shape[-1] * settings.redundancy
-    found, x, active = y.clone(), y, torch.arange(len(y), device=y.device)
-    dual = torch.zeros_like(torch.fft.rfft(x, n=length))
-    spectrum = torch.fft.rfft(x, n=length, norm="ortho")
+    lower = y.masked_fill((kind == -1) | (kind == _UNKNOWN), -math.inf)
+    upper = y.masked_fill((kind == 1) | (kind == _UNKNOWN), math.inf)
+    found, active = y.clone(), torch.arange(len(y), device=y.device)
+    spectrum = torch.fft.rfft(y, n=length, norm="ortho")
+    dual = torch.zeros_like(spectrum)
     for i in range(settings.max_iterations):
         kept = 1 + settings.relax_by * (i // settings.relax_every)
         sparse = _largest(spectrum + dual, kept)
         free = torch.fft.irfft(sparse - dual, n=length, norm="ortho")[:, : y.shape[-1]]
-        x = torch.where(up, torch.maximum(free, y), torch.where(down, torch.minimum(free, y), y))
+        x = free.clamp(lower, upper)
         spectrum = torch.fft.rfft(x, n=length, norm="ortho")
         distance = spectrum - sparse
         dual = dual + distance
@@ -88,7 +92,7 @@ def _sparsest(y: Tensor, up: Tensor, down: Tensor, tolerance: Tensor, settings: 
         if not bool(on.any()):
             break
         if not bool(on.all()):
-            active, y, up, down, tolerance = active[on], y[on], up[on], down[on], tolerance[on]
+            active, lower, upper, tolerance = active[on], lower[on], upper[on], tolerance[on]
             dual, spectrum = dual[on], spectrum[on]
     return found
 
@@ -101,9 +105,9 @@ def _largest(spectrum: Tensor, count: int) -> Tensor:
 
 
 def check_waveform(y: Tensor) -> None:
-    """Raises UsageError unless y is a float waveform (batch, time), time at least 1, of finite samples."""
-    if y.ndim != 2 or y.shape[-1] == 0 or not y.is_floating_point():
-        raise UsageError(f"a {y.dtype} tensor {tuple(y.shape)}: must be floating point (batch, time), not empty")
+    """Raises UsageError unless y is a waveform (batch, time), float32 or float64, not empty, of finite samples."""
+    if y.ndim != 2 or y.numel() == 0 or y.dtype not in (torch.float32, torch.float64):
+        raise UsageError(f"a {y.dtype} tensor {tuple(y.shape)}: must be float32 or float64 (batch, time), not empty")
     if not bool(y.isfinite().all()):
         raise UsageError("the waveform has samples that are NaN or infinite: remove them first")
 
@@ -129,11 +133,15 @@ def tight_window(length: int, like: Tensor) -> Tensor:
 
 def cut(x: Tensor, window: Tensor) -> Tensor:
     """x (batch, time), zero beyond its ends, as weighted frames (batch, frames, window), four over every sample."""
-    length = window.numel()
+    return _framed(x, window.numel()) * window
+
+
+def _framed(x: Tensor, length: int, beyond: int = 0) -> Tensor:
+    """x (batch, time), `beyond` its ends, as frames without weights (batch, frames, length)."""
     hop = length // HOPS_PER_WINDOW
     before = length - hop
     count = -(-(x.shape[-1] + before) // hop)
-    return pad(x, (before, count * hop - x.shape[-1])).unfold(-1, length, hop) * window
+    return pad(x, (before, count * hop - x.shape[-1]), value=beyond).unfold(-1, length, hop)
 
 
 def join(frames: Tensor, window: Tensor, length: int) -> Tensor:

@@ -73,18 +73,24 @@ def social(y: Tensor, clip: HardClip, sample_rate: float, settings: SocialSettin
     segments = _segments(y, length).clone()
     weights = _weights(segments, length)
     damaged = (_segments(clipped.to(y), length) * weights > 0).any(-1)
+    known = _segments(torch.ones_like(y), length)  # beyond the ends of the recording nothing is, not even silence
     levels = clip_level(clip, y)[:, None].expand(*segments.shape[:2], 1)
     limits = [torch.as_tensor(v).to(y).expand(len(y), 1) for v in (clip.low, clip.high, clip.tolerance)]
     for rows in torch.split(damaged.nonzero(), max(1, _CHUNK // segments.shape[-1])):
         at = tuple(rows.T)
         segment_clip = HardClip(*(limit[rows[:, 0]] for limit in limits))
-        segments[at] = _shrunk(segments[at], segment_clip, levels[at], window, settings)
+        segments[at] = _shrunk(segments[at], known[at], segment_clip, levels[at], window, settings)
     return clip.project(_overlapped(segments * weights, y.shape[-1], length), y)
 
 
-def _shrunk(y: Tensor, clip: HardClip, level: Tensor, window: Tensor, settings: SocialSettings) -> Tensor:
-    """Iterative shrinkage of (rows, time), `level` (rows, 1): gradient step on the distance to the consistent set
-    (half its square has the gradient x - project(x), Lipschitz constant 1 under a tight frame), shrinkage, momentum."""
+def _shrunk(
+    y: Tensor, known: Tensor, clip: HardClip, level: Tensor, window: Tensor, settings: SocialSettings
+) -> Tensor:
+    """Iterative shrinkage of (rows, time), of which `known` (1 or 0) was measured; `level` (rows, 1).
+
+    Gradient step on the distance to the consistent set (half its square has the gradient x - project(x), Lipschitz
+    constant 1 under a tight frame), shrinkage, momentum.
+    """
     length = window.numel()
     peak = level[..., None] * (window.sum() / (2 * math.sqrt(length)))  # of a sine, in an orthonormal DFT
     ratio = settings.stop / settings.start
@@ -94,7 +100,7 @@ def _shrunk(y: Tensor, clip: HardClip, level: Tensor, window: Tensor, settings: 
     for i in range(settings.n_iterations):
         threshold = settings.start * ratio ** (i / max(1, settings.n_iterations - 1)) * peak
         x = join(torch.fft.irfft(z, n=length, norm="ortho"), window, y.shape[-1])
-        z = z + torch.fft.rfft(cut(clip.project(x, y) - x, window), norm="ortho")
+        z = z + torch.fft.rfft(cut((clip.project(x, y) - x) * known, window), norm="ortho")
         now = z * _gain(z, threshold, settings)
         z = torch.lerp(last, now, 1 + settings.momentum)
         last = now

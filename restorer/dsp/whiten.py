@@ -4,6 +4,8 @@ White noise of one level then drowns highs and lows alike, so that a diffusion s
 spectrum instead of on the lows. A time-invariant filter commutes with any other: band-limiting stays exact.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -36,7 +38,7 @@ class Whitening(nn.Module):
         if taps.ndim != 1 or taps.numel() % 2 == 0:
             raise ValueError(f"an equaliser needs an odd number of taps in one row, got shape {tuple(taps.shape)}")
         self.register_buffer("taps", taps.double())
-        self._responses: dict[tuple[int, torch.dtype, torch.device], Tensor] = {}
+        self._gains: dict[tuple[str, int, torch.dtype, torch.device], Tensor] = {}
 
     @property
     def margin(self) -> int:
@@ -57,8 +59,9 @@ class Whitening(nn.Module):
     def cut(self, x: Tensor) -> Tensor:
         """x (..., length + 2 margin) -> (..., length): the part of the filtered long signal that needs no padding."""
         n = x.shape[-1]
-        spectrum = torch.fft.rfft(x) * torch.fft.rfft(self.taps.to(x.dtype), n=n)
-        return torch.fft.irfft(spectrum, n=n)[..., 2 * self.margin :]
+        # In float64: rounding of the loud highs' gain would be a thousandth of the lows'.
+        gain = self._remembered("cut", x, lambda: torch.fft.rfft(self.taps, n=n))
+        return torch.fft.irfft(torch.fft.rfft(x) * gain, n=n)[..., 2 * self.margin :]
 
     def forward(self, x: Tensor) -> Tensor:
         """x (..., length) -> whitened, the window taken as periodic."""
@@ -69,7 +72,13 @@ class Whitening(nn.Module):
         return torch.fft.irfft(torch.fft.rfft(x) / self._gain(x), n=x.shape[-1])
 
     def _gain(self, x: Tensor) -> Tensor:
-        key = (x.shape[-1], x.dtype, x.device)
-        if key not in self._responses:
-            self._responses[key] = self.response(x.shape[-1]).to(device=x.device, dtype=x.dtype)
-        return self._responses[key]
+        return self._remembered("window", x, lambda: self.response(x.shape[-1]))
+
+    def _remembered(self, what: str, x: Tensor, design: Callable[[], Tensor]) -> Tensor:
+        """A gain for signals like x, designed in float64 the first time, in the precision of x."""
+        key = (what, x.shape[-1], x.dtype, x.device)
+        if key not in self._gains:
+            gain = design()
+            dtype = torch.promote_types(x.dtype, torch.complex32) if gain.is_complex() else x.dtype
+            self._gains[key] = gain.to(device=x.device, dtype=dtype)
+        return self._gains[key]

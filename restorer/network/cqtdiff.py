@@ -146,10 +146,12 @@ def read_reference_checkpoint(path: Path | str) -> dict[str, Tensor]:
     parameters, the fixed ones included. The result suits `CqtDiff().load_state_dict`. Only tensors and plain containers
     are unpickled. Raises WeightsError where the file is not that.
     """
+    stored, averages = _unpacked(path)
     network = _meta_network()
     expected = network.state_dict()
     names = [name for name, _ in network.named_parameters()]
-    stored, averages = _unpacked(path)
+    if len(averages) != len(names):
+        raise _refusal(path, f"ema_weights has {len(averages)} tensors, CQT-Diff has {len(names)}")
     if odd := sorted(map(str, stored.keys() ^ expected.keys())):
         raise _refusal(path, f"{odd[0]} is {'not in' if odd[0] in expected else 'foreign to CQT-Diff but in'} `model`")
     if len(averages) != len(names):

@@ -1,0 +1,46 @@
+"""How to train and on what, without torch: what can be said before it is imported."""
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Excerpts(Protocol):
+    """Endless recordings to learn from: excerpt i is a function of i alone, so that a training resumes exactly."""
+
+    def excerpt(self, index: int) -> NDArray[np.float32]: ...
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """How to train; a run is a function of these, of its data and of the number of its processes.
+
+    minutes, steps: the budget of the whole training, resumed parts included; the first to be spent ends it.
+    batch_size: windows a step, over all processes. level_mean, level_std: ln sigma ~ N(mean, std^2).
+    loudness_std_db: windows are brought to the prior's level, give or take.
+    ema_shape: the average at step t weighs step s like (s / t)**ema_shape (Karras et al. 2024, power-function EMA).
+    whitening, cap_db: exponent and range of the equaliser.
+    """
+
+    preset: str = "octave-44k"
+    minutes: float = math.inf
+    steps: int = 2**62
+    batch_size: int = 8
+    learning_rate: float = 7e-3
+    warmup_steps: int = 50
+    decay_share: float = 0.5
+    clip_norm: float = 1.0
+    level_mean: float = -0.6
+    level_std: float = 1.4
+    loudness_std_db: float = 4.0
+    ema_shape: float = 6.94
+    whitening: float = 1.0
+    cap_db: float = 72.0
+    seed: int = 0
+    workers: int = 1
+    checkpoint_minutes: float = 8.0
+    validation_windows: int = 24
+    device: str = "cpu"

@@ -1,0 +1,109 @@
+"""All that a training is at one moment: how it begins, how it is kept, how it goes on."""
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from restorer.dsp.whiten import design_equaliser
+from restorer.errors import UsageError, WeightsError
+from restorer.network.octave import OctaveNet
+from restorer.prior import PRESETS, Prior, fast_dtype, load_prior, new_prior
+from restorer.training.settings import Excerpts, TrainSettings
+from restorer.training.spectrum import mean_spectrum
+
+N_TAPS = 4095
+
+
+@dataclass
+class State:
+    """All that a resumed training needs; random numbers and data are functions of (seed, step).
+
+    average: the moving average of the weights of `prior`, which is what is shipped.
+    """
+
+    prior: Prior
+    average: Prior
+    optimizer: torch.optim.Optimizer
+    step: int = 0
+    elapsed_s: float = 0.0
+
+
+def begin(
+    settings: TrainSettings, training: Callable[[int], Excerpts], device: torch.device, init: Path | None
+) -> State:
+    """A training before its first step, from random weights or from those of `init`."""
+    torch.manual_seed(settings.seed)
+    if init is None:
+        return _state(settings, new_prior(settings.preset, _equaliser(settings, training)), device)
+    given = load_prior(init)
+    if given.card.preset != settings.preset:
+        raise WeightsError(f"{init} is of preset {given.card.preset}, not {settings.preset}; name that one")
+    prior = new_prior(settings.preset, given.whitening.taps)
+    prior.load_state_dict(given.state_dict())
+    return _state(settings, prior, device)
+
+
+def load(settings: TrainSettings, path: Path, device: torch.device) -> State:
+    """The training that `save` wrote to `path`.
+
+    UsageError if there is none, WeightsError if it cannot be read, or is of another preset.
+    """
+    saved = _read(path)
+    if saved["preset"] != settings.preset:
+        raise WeightsError(f"{path} trains preset {saved['preset']}, not {settings.preset}; name that one")
+    try:
+        state = _state(settings, new_prior(settings.preset, saved["prior"]["whitening.taps"]), device)
+        state.prior.load_state_dict(saved["prior"])
+        state.average.load_state_dict(saved["average"])
+        state.optimizer.load_state_dict(saved["optimizer"])
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise WeightsError(f"{path} does not fit preset {settings.preset} of this version: {reason}") from error
+    state.step, state.elapsed_s = saved["step"], saved["elapsed_s"]
+    return state
+
+
+def save(state: State, preset: str, path: Path) -> None:
+    """Under a temporary name first: an interruption leaves the state before."""
+    saved: dict[str, Any] = {"preset": preset, "step": state.step, "elapsed_s": state.elapsed_s}
+    saved |= {"prior": state.prior.state_dict(), "average": state.average.state_dict()}
+    partial = path.with_suffix(".partial")
+    torch.save({**saved, "optimizer": state.optimizer.state_dict()}, partial)
+    partial.replace(path)
+
+
+def _state(settings: TrainSettings, prior: Prior, device: torch.device) -> State:
+    prior.to(device)
+    network = prior.denoiser.network
+    if isinstance(network, OctaveNet):
+        network.compute_dtype = fast_dtype(device)
+    optimizer = torch.optim.Adam(prior.parameters(), lr=settings.learning_rate, betas=(0.9, 0.99))
+    return State(prior, copy.deepcopy(prior).requires_grad_(False), optimizer)
+
+
+def _equaliser(settings: TrainSettings, training: Callable[[int], Excerpts]) -> Tensor | None:
+    preset = PRESETS[settings.preset]
+    if not preset.whitened:
+        return None
+    power = mean_spectrum(training(preset.length), preset.length, preset.sample_rate)
+    return design_equaliser(torch.from_numpy(power), settings.whitening, settings.cap_db, N_TAPS)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise UsageError(f"{path} is missing: nothing to resume; start without --resume")
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch.load raises pickle, zip, runtime and value errors alike for a bad file
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise WeightsError(f"{path} is no readable state of a training: {reason}") from error
+    if not isinstance(saved, dict) or not {"preset", "step", "elapsed_s", "prior", "average", "optimizer"} <= set(
+        saved
+    ):
+        raise WeightsError(f"{path} is no state of a training; start without --resume, in another folder")
+    return saved
