@@ -9,12 +9,16 @@ import torch
 from torch import Tensor
 
 from restorer.audio import Samples
-from restorer.degradation import Degradation, Gaps, HardClip, LowPass
+from restorer.classical.social import social
+from restorer.degradation import Degradation, Gaps, HardClip, LowPass, require_consistency
 from restorer.dsp.filters import apply_fir
 from restorer.prior import Prior
 from restorer.restore.task import BandwidthExtension, Declipping, Inpainting, Task
 from restorer.restore.windows import Window, fills, grid, grid_size
 
+_ROUNDING = 1e-4
+_RIPPLE = 0.05
+_PEAKS_BELOW_HZ = 2000.0
 _RESTLESS = 1 / 64  # share of a window, beside a gap, where its edge rings in the whitened domain
 
 
@@ -27,8 +31,12 @@ class Damage(Protocol):
     def level(self, whitened: Tensor, starts: Sequence[int], prior: Prior) -> Tensor:
         """(batch, 1): the level of each window's undamaged whitened signal, as far as it is heard; 0 for silence."""
 
-    def warm(self, y: Tensor, starts: Sequence[int]) -> Tensor:
-        """(batch, time): the waveform to which the sampler adds its first noise."""
+    @property
+    def trusted(self) -> LowPass | None:
+        """The band in which the warm start is kept as it is."""
+
+    def warm(self, y: Tensor, placed: Degradation) -> Tensor:
+        """(batch, time): the waveform to which the sampler adds its first noise; `placed`: A on these windows."""
 
     def confined(self, change: Tensor) -> Tensor:
         """The part of a window's change (batch, time) that may reach the recording."""
@@ -73,11 +81,12 @@ class LostHighs(_Anywhere):
     """Band-limited: all below the cutoff stays, by a complementary crossover."""
 
     degradation: LowPass
+    trusted: None = None
 
     def level(self, whitened: Tensor, starts: Sequence[int], prior: Prior) -> Tensor:
         return prior.level(whitened, below_hz=0.9 * self.degradation.cutoff_hz)
 
-    def warm(self, y: Tensor, starts: Sequence[int]) -> Tensor:
+    def warm(self, y: Tensor, placed: Degradation) -> Tensor:
         return self.degradation.project(torch.zeros_like(y), y)
 
     def confined(self, change: Tensor) -> Tensor:
@@ -96,6 +105,7 @@ class LostSpans:
 
     degradation: Gaps
     at_file_rate: Gaps
+    trusted: None = None
 
     def windows(self, length: int) -> Iterator[Window]:
         return iter(fills(self.degradation.spans, length))
@@ -116,8 +126,8 @@ class LostSpans:
         wide = replace(self.degradation, fade=round(_RESTLESS * length)).on(starts, length)
         return prior.level(whitened, heard=(wide.weights(length) == 0).to(whitened))
 
-    def warm(self, y: Tensor, starts: Sequence[int]) -> Tensor:
-        return self.degradation.on(starts, y.shape[-1]).project(torch.zeros_like(y), y)
+    def warm(self, y: Tensor, placed: Degradation) -> Tensor:
+        return require_consistency(placed).project(torch.zeros_like(y), y)
 
     def confined(self, change: Tensor) -> Tensor:
         return change
@@ -134,16 +144,23 @@ class LostSpans:
 
 @dataclass(frozen=True)
 class LostPeaks(_Anywhere):
-    """Flattened at +-threshold; `at_file_rate` decides which samples were reliable."""
+    """Flattened at +-threshold; `at_file_rate` decides which samples were reliable.
+
+    Where the peaks' energy is, in the lows, social sparsity knows better than a prior: the sampler starts from its
+    estimate, and keeps it there.
+    """
 
     degradation: HardClip
     at_file_rate: HardClip
+    sample_rate: int  # the prior's
+    trusted: LowPass
 
     def level(self, whitened: Tensor, starts: Sequence[int], prior: Prior) -> Tensor:
         return prior.level(whitened)
 
-    def warm(self, y: Tensor, starts: Sequence[int]) -> Tensor:
-        return y
+    def warm(self, y: Tensor, placed: Degradation) -> Tensor:
+        assert isinstance(placed, HardClip)
+        return social(y, placed, self.sample_rate)
 
     def confined(self, change: Tensor) -> Tensor:
         return change
@@ -168,11 +185,12 @@ def damage_of(task: Task, file_rate: int, prior_rate: int) -> Damage:
         case Inpainting(gaps_s):
             return LostSpans(Gaps(_spans(gaps_s, prior_rate)), Gaps(_spans(gaps_s, file_rate)))
         case Declipping(threshold):
-            at_file_rate = HardClip.symmetric(threshold)
-            if file_rate == prior_rate:
-                return LostPeaks(at_file_rate, at_file_rate)
-            # Between the samples of another rate a flattened peak ripples about its level.
-            return LostPeaks(HardClip.symmetric(threshold, tolerance=0.05 * threshold), at_file_rate)
+            # Between the samples of another rate a flattened peak ripples about its level; at the same rate it is only
+            # whitening there and back that moves it, by a few millionths of full scale.
+            tolerance = _ROUNDING if file_rate == prior_rate else max(_ROUNDING, _RIPPLE * threshold)
+            clip = HardClip.symmetric(threshold, tolerance=tolerance)
+            trusted = LowPass.kaiser(_PEAKS_BELOW_HZ, prior_rate)
+            return LostPeaks(clip, HardClip.symmetric(threshold), prior_rate, trusted)
 
 
 def _spans(gaps_s: Sequence[tuple[float, float]], rate: int) -> tuple[tuple[int, int], ...]:

@@ -44,10 +44,14 @@ def restore_windows(
     placed = damage.degradation.on(starts, prior.length).scaled(gain)
     measurement = Measurement(y, InDomain(placed, whitening.inverse, whitening))
     noise = KeyedNoise(seed, starts, prior.length, prior.device)
-    sigmas = edm_schedule(settings.n_steps, settings.sigma_min, settings.sigma_max, settings.rho) * prior.sigma_data
-    x = whitening(damage.warm(y, starts)) + float(sigmas[0]) * noise(START_STEP)
-    x = _sample(_hearing(prior, measurement, settings), x, sigmas, noise, settings, progress)
-    change = damage.confined(whitening.inverse(x) - y)
+    wave = damage.warm(y, placed)
+    if settings.n_steps > 0:
+        denoiser: Denoiser = prior
+        if damage.trusted is not None:
+            denoiser = consistent(denoiser, Measurement(wave, InDomain(damage.trusted, whitening.inverse, whitening)))
+        x = _sample(_hearing(denoiser, measurement, settings), whitening(wave), prior, noise, settings, progress)
+        wave = whitening.inverse(x)
+    change = damage.confined(wave - y)
     return torch.where(silent, 0.0, change / gain)
 
 
@@ -59,8 +63,8 @@ def generate(
     whole = round(seconds * prior.sample_rate)
     starts = [prior.length * i for i in range(-(-whole // prior.length))]
     noise = KeyedNoise(seed, starts, prior.length, prior.device)
-    sigmas = edm_schedule(settings.n_steps, settings.sigma_min, settings.sigma_max, settings.rho) * prior.sigma_data
-    x = _sample(prior, float(sigmas[0]) * noise(START_STEP), sigmas, noise, settings, progress)
+    silence = torch.zeros(len(starts), prior.length, device=prior.device)
+    x = _sample(prior, silence, prior, noise, settings, progress)
     fade = min(prior.length // 8, 4096)
     ramp = torch.linspace(0, 1, fade, device=x.device)
     wave = prior.whitening.inverse(x)
@@ -69,8 +73,7 @@ def generate(
     return wave.flatten()[:whole]
 
 
-def _hearing(prior: Prior, measurement: Measurement, settings: Settings) -> Denoiser:
-    denoiser: Denoiser = prior
+def _hearing(denoiser: Denoiser, measurement: Measurement, settings: Settings) -> Denoiser:
     if "rg" in settings.guidance:
         denoiser = guided(denoiser, measurement, settings.xi)
     if "dc" in settings.guidance:
@@ -80,12 +83,15 @@ def _hearing(prior: Prior, measurement: Measurement, settings: Settings) -> Deno
 
 def _sample(
     denoiser: Denoiser,
-    x: Tensor,
-    sigmas: Tensor,
+    warm: Tensor,
+    prior: Prior,
     noise: KeyedNoise,
     settings: Settings,
     progress: Callable[[], None] | None,
 ) -> Tensor:
+    """From the warm start (batch, length), drowned in noise of the highest level, down."""
+    sigmas = edm_schedule(settings.n_steps, settings.sigma_min, settings.sigma_max, settings.rho) * prior.sigma_data
+    x = warm + float(sigmas[0]) * noise(START_STEP)
     if settings.sampler == "heun":
         return heun(denoiser, x, sigmas, noise, settings.churn, progress=progress)
     return dpm2m(denoiser, x, sigmas, progress=progress)

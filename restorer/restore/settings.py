@@ -11,7 +11,7 @@ SamplerName = Literal["dpm2m", "heun"]
 class Settings:
     """guidance: data consistency, reconstruction guidance, or both. xi: the strength of the guidance.
 
-    n_steps noise levels from sigma_max (where what is missing drowns: times the level of the window) down to sigma_min
+    n_steps noise levels (0: the warm start alone) from sigma_max (where what is missing drowns: times the level of the window) down to sigma_min
     by EDM's law with exponent rho, then 0. churn: S_churn of the stochastic Heun sampler.
     """
 
@@ -27,7 +27,7 @@ class Settings:
 
 BWE = Settings()
 INPAINT = Settings(n_steps=16, sigma_max=5.0)
-DECLIP = Settings(guidance="dc+rg", n_steps=35, xi=0.5, sigma_max=3.0)
+DECLIP = Settings(n_steps=6, sigma_max=0.1)
 GENERATE = Settings(n_steps=50, sigma_max=20.0)
 
 
