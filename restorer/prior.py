@@ -79,16 +79,15 @@ class Prior(nn.Module):
         hiss change the highs more than the lows. Else the standard deviation. heard: (batch, length), 1 where x can be
         trusted, 0 elsewhere. 0 for silence.
         """
-        window = torch.hann_window(self.length, dtype=x.dtype, device=x.device)
-        window = window if heard is None else window * heard
-        energy = window.square().sum(-1, keepdim=True).clamp(min=1)
-        windowed = x * window
-        variance = windowed.square().sum(-1, keepdim=True) / energy
+        heard = torch.ones_like(x) if heard is None else heard
+        variance = (x * heard).square().sum(-1, keepdim=True) / heard.sum(-1, keepdim=True).clamp(min=1)
         if not self.whitened:
             return variance.sqrt()
+        window = heard * torch.hann_window(self.length, dtype=x.dtype, device=x.device)
+        energy = window.square().sum(-1, keepdim=True).clamp(min=1)
         highest = max(2, round(min(below_hz, LEVEL_BAND_HZ) / self.sample_rate * self.length))
-        low = torch.fft.rfft(windowed)[..., 1:highest].abs().square().mean(-1, keepdim=True) / energy
-        # The part of the variance acts where there are no lows at all, a few treble notes alone.
+        low = torch.fft.rfft(x * window)[..., 1:highest].abs().square().mean(-1, keepdim=True) / energy
+        # The part of the variance acts where there are no lows to speak of: a few treble notes, an onset at the edge.
         return (low + variance / 64).sqrt()
 
     @property
@@ -115,11 +114,11 @@ def load_prior(name: str | Path = DEFAULT_PRIOR, device: torch.device | str = "c
     """A trained prior by the name of shipped weights or the path of a .safetensors file, ready to run on `device`."""
     path = find_weights(name)
     card, shapes = _read_header(path)
-    prior = Prior(card, torch.zeros(shapes["whitening.taps"]))
     try:
+        prior = Prior(card, torch.zeros(shapes["whitening.taps"]))
         with safe_open(path, framework="pt") as file:
             prior.load_state_dict({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
-    except (RuntimeError, SafetensorError) as error:
+    except (RuntimeError, ValueError, SafetensorError) as error:
         raise WeightsError(
             f"{path} does not fit preset {card.preset}: {str(error).splitlines()[-1].strip()}"
         ) from error

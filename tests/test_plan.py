@@ -17,7 +17,7 @@ TASK = Declipping(0.5)
 
 
 @pytest.fixture(autouse=True)
-def _here(tmp_path, monkeypatch):
+def _here(tmp_path, monkeypatch, capsys):  # under capsys standard output is no terminal
     monkeypatch.chdir(tmp_path)
 
 

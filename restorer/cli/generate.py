@@ -52,9 +52,8 @@ def generate(
     duration_s = parse_duration(seconds)
     container, subtype = _container(out)
     target: Path | Literal["-"] = "-" if out == "-" else Path(out)
-    open_writer(
-        target, AudioFormat(container, subtype, 44100, 1), overwrite=overwrite
-    )  # refuses now what it would later
+    # Refuses now what it would refuse after the work.
+    open_writer(target, AudioFormat(container, subtype, 44100, 1), overwrite=overwrite)
     machine = Machine(prior, device)
     machine.check()
     from restorer.cli.device import choose_device

@@ -28,7 +28,7 @@ SamplerOption = Annotated[
 XiOption = Annotated[
     float | None, typer.Option("--xi", min=0, metavar="XI", show_default=False, help="Strength of rg guidance.")
 ]
-SeedOption = Annotated[int, typer.Option("--seed", min=0, metavar="N", help="Another seed gives another restoration.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, metavar="N", help="Another seed, another result.")]
 DeviceOption = Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda or cuda:1.")]
 BatchOption = Annotated[int, typer.Option("--batch-size", min=1, metavar="N", help="Windows restored at once.")]
 PriorOption = Annotated[

@@ -2,6 +2,7 @@
 
 import importlib.util
 import math
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -61,6 +62,8 @@ def train(
     """
     if minutes is None and steps is None:
         raise UsageError("the training has no end; give --minutes, --steps or both")
+    if minutes == 0:
+        raise UsageError("--minutes 0 is no time to learn; give more")
     if device not in ("auto", "cpu", "cuda"):
         raise UsageError(f"--device {device} cannot train; choose auto, cpu or cuda (CUDA_VISIBLE_DEVICES says which)")
     _require_data(recordings, piano, bank)
@@ -84,7 +87,8 @@ def train(
         training, validation, facts = _played(piano, bank or [], rate, seed)
     report = _silent if quiet else _row
     made = loop.train(settings, training, validation, out, resume=resume, init=init, facts=facts, report=report)
-    typer.echo(f"{made}")
+    if os.environ.get("RANK", "0") == "0":  # of torchrun's processes the first one speaks
+        typer.echo(f"{made}")
 
 
 def _require_data(recordings: list[Path] | None, piano: Path | None, bank: list[Path] | None) -> None:

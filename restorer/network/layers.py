@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, silu
 
 SILU_GAIN = 1 / 0.596
-"""1 / the standard deviation of silu(z), z standard normal."""
+"""1 / the root mean square of silu(z), z standard normal."""
 
 
 class Conv(nn.Module):

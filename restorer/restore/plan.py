@@ -182,9 +182,8 @@ def _require_doable(job: Job, task: Task, overwrite: bool) -> None:
     """Raises what would come up after the work has begun: a task that does not fit, a target that cannot be written."""
     if job.info is not None:
         require_fit(task, job.info.format.sample_rate, job.info.duration_s, str(job.source))
-    if job.target != "-":
-        form = AudioFormat("WAV", "PCM_16", 44100, 1) if job.info is None else output_format(job.info.format)
-        open_writer(job.target, form, overwrite=overwrite)
+    form = AudioFormat("WAV", "PCM_16", 44100, 1) if job.info is None else output_format(job.info.format)
+    open_writer(job.target, form, overwrite=overwrite)
 
 
 def _is_folder(word: str) -> bool:

@@ -46,11 +46,14 @@ def train(
     rank, world = _join_processes(settings.device)
     on_gpu = settings.device == "cuda"
     device = torch.device("cuda", rank % torch.cuda.device_count()) if on_gpu else torch.device("cpu")
-    if (out / "state.pt").exists() and not resume:
-        raise UsageError(f"{out} holds a training; go on with --resume, or choose another folder")
-    out.mkdir(parents=True, exist_ok=True)
     saved = out / "state.pt"
-    state = states.load(settings, saved, device) if resume else states.begin(settings, training, device, init)
+    if resume:
+        state = states.load(settings, saved, device)
+    elif saved.exists():
+        raise UsageError(f"{out} holds a training; go on with --resume, or choose another folder")
+    else:
+        out.mkdir(parents=True, exist_ok=True)
+        state = states.begin(settings, training, device, init)
     length = state.prior.length + 2 * state.prior.whitening.margin
     objective = _distribute(Objective(state.prior, settings), world)
     batches = _batches(training(length), settings, state.step, rank, world)
@@ -172,7 +175,7 @@ def _batches(excerpts: Excerpts, settings: TrainSettings, step: int, rank: int, 
 
     loader = DataLoader(
         _Indexed(excerpts),
-        batch_sampler=indices(),  # type: ignore[arg-type]
+        batch_sampler=indices(),
         num_workers=settings.workers,
         worker_init_fn=_one_thread,
         prefetch_factor=4 if settings.workers else None,

@@ -7,6 +7,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from restorer.errors import UsageError
+
 
 class Excerpts(Protocol):
     """Endless recordings to learn from: excerpt i is a function of i alone, so that a training resumes exactly."""
@@ -23,6 +25,8 @@ class TrainSettings:
     loudness_std_db: windows are brought to the prior's level, give or take.
     ema_shape: the average at step t weighs step s like (s / t)**ema_shape (Karras et al. 2024, power-function EMA).
     whitening, cap_db: exponent and range of the equaliser.
+
+    UsageError for a budget of nothing.
     """
 
     preset: str = "octave-44k"
@@ -44,3 +48,8 @@ class TrainSettings:
     checkpoint_minutes: float = 8.0
     validation_windows: int = 24
     device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        for name, value in (("minutes", self.minutes), ("steps", self.steps)):
+            if not value > 0:
+                raise UsageError(f"a training of {value:g} {name} would learn nothing; give more than 0")

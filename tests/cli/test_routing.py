@@ -41,7 +41,7 @@ class Engine:
 
 
 @pytest.fixture
-def engine(tmp_path, monkeypatch):
+def engine(tmp_path, monkeypatch, capsys):  # under capsys standard output is no terminal
     engine = Engine()
     monkeypatch.setitem(sys.modules, "restorer.prior", SimpleNamespace(load_prior=engine.load_prior))
     monkeypatch.setitem(sys.modules, "restorer.restore.job", SimpleNamespace(restore_file=engine.restore_file))

@@ -56,7 +56,8 @@ BAD = {
     "train: without end": (("train", "-o", "new", "--recordings", "."), 2, "give --minutes, --steps or both"),
     "train: nothing to learn from": (("train", "-o", "new", "--steps", "1"), 2, "--recordings, or --piano"),
     "train: no bank": (("train", "-o", "new", "--steps", "1", "--piano", "."), 2, "give a sample bank by --bank"),
-    "train: nothing to resume": (("train", "-o", "new", "--steps", "1", "--recordings", ".", "--resume"), 2, "holds no"),
+    "train: no resuming": (("train", "-o", "x", "--steps", "1", "--recordings", ".", "--resume"), 2, "holds no training"),
+    "train: no time": (("train", "-o", "new", "--minutes", "0", "--recordings", "."), 2, "--minutes 0"),
     "bank: no folder": (("bank", "good.wav", "-o", "new", "--name", "a", "--licence", "b"), 2, "is not a folder"),
 }  # fmt: skip
 
@@ -124,6 +125,14 @@ def test_a_read_only_output_folder_is_said_before_the_work(sealed, capsys):
     said = "sealed/good.wav cannot be written: no permission to write in"
     assert capsys.readouterr().err == f"restorer: {said} {sealed.resolve()}; choose another output folder\n"
     assert list(sealed.iterdir()) == []
+
+
+@pytest.mark.usefixtures("_no_torch")
+def test_sound_is_not_sent_to_a_terminal(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert main(["bwe", "good.wav", "--cutoff", "1k", "-o", "-"]) == 2
+    assert capsys.readouterr().err.startswith("restorer: standard output is a terminal")
 
 
 @pytest.mark.usefixtures("_no_torch")
