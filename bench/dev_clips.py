@@ -1,9 +1,11 @@
 """Quality on clean recordings, degraded here and restored: bandwidth extension, gaps, clipping.
 
-    python bench/dev_clips.py FOLDER [--prior NAME] [--tasks bwe,inpaint,declip] [--rate HZ] [--seconds N] [--json OUT]
+    python bench/dev_clips.py FOLDER [--prior NAME] [--tasks bwe,inpaint,declip] [--rate HZ] [--seconds N]
+        [--steps N] [--device NAME] [--seed N] [--json OUT] [--results]
 
 Every recording of FOLDER is mixed to one channel and resampled to --rate; names that begin with "waller" are left out,
-for they have no clean original. A value that misses its target is marked with "!".
+for they have no clean original. Log-spectral distances are taken at 22.05 kHz whatever the rate. A value that misses
+its target is marked with "!". --results writes a section of RESULTS.md for each task.
 """
 
 import argparse
@@ -11,15 +13,23 @@ import json
 import math
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import soundfile
 import soxr
 from dev_measures import TASKS, Clip, Restorers, Result, evaluate
+from results import write_section
 
+from restorer.bench.speed import describe
 from restorer.errors import AudioError, RestorerError, UsageError
+from restorer.metrics.signals import Signal
+from restorer.prior import Prior, load_prior
+from restorer.restore.settings import BWE, DECLIP, INPAINT, Settings
+from restorer.restore.stream import restore_signal
+from restorer.restore.task import BandwidthExtension, Declipping, Inpainting, Task
+from restorer.shipped import DEFAULT_PRIOR
 
 SUFFIXES = {".wav", ".flac", ".mp3", ".ogg", ".aiff"}
 NO_ORIGINAL = "waller"
@@ -131,17 +141,17 @@ def _load(file: Path, sample_rate: int, seconds: float | None) -> Clip:
     return Clip(file.stem, mono, sample_rate)
 
 
-def engine_restorers(prior_name: str | None, seed: int) -> Restorers:
-    """The engine behind the three commands, with its default settings."""
-    from restorer.prior import load_prior
-    from restorer.restore.engine import restore_signal
-    from restorer.restore.task import BandwidthExtension, Declipping, Inpainting
+def engine_restorers(prior: Prior, seed: int, n_steps: int | None = None) -> Restorers:
+    """The engine behind the three commands, with its presets; n_steps: instead of theirs."""
 
-    prior = load_prior(prior_name)
+    def restored(x: Signal, rate: int, task: Task, preset: Settings) -> Signal:
+        settings = preset if n_steps is None else replace(preset, n_steps=n_steps)
+        return restore_signal(x, rate, task, prior, settings, seed=seed)
+
     return Restorers(
-        bwe=lambda x, rate, cutoff_hz: restore_signal(x, rate, BandwidthExtension(cutoff_hz), prior, None, seed),
-        inpaint=lambda x, rate, spans_s: restore_signal(x, rate, Inpainting(tuple(spans_s)), prior, None, seed),
-        declip=lambda x, rate, threshold: restore_signal(x, rate, Declipping(threshold), prior, None, seed),
+        bwe=lambda x, rate, cutoff_hz: restored(x, rate, BandwidthExtension(cutoff_hz), BWE),
+        inpaint=lambda x, rate, spans_s: restored(x, rate, Inpainting(tuple(spans_s)), INPAINT),
+        declip=lambda x, rate, threshold: restored(x, rate, Declipping(threshold), DECLIP),
     )
 
 
@@ -182,6 +192,10 @@ def mean_row(task: str, mean: dict[str, float | str]) -> str:
     return _line(f"mean of {mean['clips']}", f"{mean[table.setting]:g}", cells)
 
 
+def mean_rows(task: str, results: Sequence[Result]) -> list[str]:
+    return [mean_row(task, mean) for mean in means(results)]
+
+
 def _line(name: str, setting: str, cells: Sequence[str]) -> str:
     return f"{name[:26]:26}{setting:>13}" + "".join(f"{cell:>11}" for cell in cells)
 
@@ -204,16 +218,22 @@ def report(results: Sequence[Result], settings: dict[str, object]) -> str:
 def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--prior", help="name of the prior (default: the shipped one)")
+    parser.add_argument("--prior", default=DEFAULT_PRIOR, help="name or path (default: %(default)s)")
     parser.add_argument("--tasks", default=",".join(TASKS))
-    parser.add_argument("--rate", type=int, default=22050, help="sample rate of the clips in Hz (default: %(default)s)")
+    parser.add_argument("--rate", type=int, default=44100, help="sample rate of the clips in Hz (default: %(default)s)")
     parser.add_argument("--seconds", type=float, help="only the middle of each clip")
+    parser.add_argument("--steps", type=int, help="instead of the presets'")
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, metavar="OUT")
+    parser.add_argument("--results", action="store_true", help="write the sections of RESULTS.md")
     return parser.parse_args(words)
 
 
-def run(given: argparse.Namespace, restorers: Restorers) -> None:
+def run(
+    given: argparse.Namespace, restorers: Restorers, record: Callable[[str, Sequence[Result]], None] | None = None
+) -> None:
+    """Prints the table of each task as it grows; `record` gets a task and its results when they are all there."""
     tasks = given.tasks.split(",")
     if not set(tasks) <= set(TASKS):
         raise UsageError(f"tasks {given.tasks!r}: give some of {','.join(TASKS)}")
@@ -225,17 +245,33 @@ def run(given: argparse.Namespace, restorers: Restorers) -> None:
         for result in evaluate(clips, task, restorers):
             print(row(result), flush=True)
             mine.append(result)
-        print(*(mean_row(task, mean) for mean in means(mine)), "", sep="\n", flush=True)
+        print(*mean_rows(task, mine), "", sep="\n", flush=True)
         results += mine
         if given.json is not None:
-            settings = {"prior": given.prior, "rate": given.rate, "seconds": given.seconds, "seed": given.seed}
-            given.json.write_text(report(results, settings))
+            names = ("prior", "rate", "seconds", "steps", "seed")
+            given.json.write_text(report(results, {name: getattr(given, name) for name in names}))
+        if record is not None:
+            record(task, mine)
+
+
+def section(task: str, results: Sequence[Result], given: argparse.Namespace) -> str:
+    """The table of one task in Markdown, with what was measured."""
+    extent = "whole" if given.seconds is None else f"the middle {given.seconds:g} s"
+    steps = "the preset's steps" if given.steps is None else f"{given.steps} steps"
+    what = f"Clean recordings ({extent}), one channel at {given.rate} Hz, {steps}, seed {given.seed}; !: target missed."
+    lines = [header(task), *map(row, results), *mean_rows(task, results)]
+    return "\n".join([what, "", "```", *(line.rstrip() for line in lines), "```"])
 
 
 def main(words: Sequence[str] | None = None) -> int:
     given = arguments(words)
     try:
-        run(given, engine_restorers(given.prior, given.seed))
+        prior = load_prior(given.prior, given.device)
+
+        def record(task: str, results: Sequence[Result]) -> None:
+            write_section(f"Dev clips: {task}", section(task, results, given), describe(prior))
+
+        run(given, engine_restorers(prior, given.seed, given.steps), record if given.results else None)
     except RestorerError as error:
         print(error, file=sys.stderr)
         return error.exit_code

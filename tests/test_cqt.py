@@ -51,14 +51,14 @@ def test_perfect_reconstruction_of_real_windows(design, length):
         assert round_trip(transform, noise(1, length, dtype=dtype)) <= most
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=25)
 @given(st.integers(1, 3000), st.integers(1, 24), st.integers(1, 8))
 def test_perfect_reconstruction_for_any_octave_frame(length, bins_per_octave, octaves):
     transform = ConstantQ(octave_frame(length, bins_per_octave, octaves))
     assert round_trip(transform, noise(1, length)) <= MAX_ERROR[torch.float64]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=25)
 @given(st.integers(1, 3000), st.integers(4, 64), st.integers(2, 8))
 def test_perfect_reconstruction_for_any_raster_frame(length, bins_per_octave, octaves):
     transform = ConstantQ(raster_frame(length, 8000, bins_per_octave, octaves))

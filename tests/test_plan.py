@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from restorer.errors import AudioError, UsageError
@@ -192,6 +192,7 @@ def test_a_task_that_does_not_fit_is_refused_for_its_file_alone(tmp_path):
     assert [source for source, _ in refused("album", task=Inpainting(((1.5, 2.0),)))] == ["album/short.wav"]
 
 
+@example(4000.0, 8000)
 @given(st.floats(1, 1e5), st.sampled_from([8000, 22050, 44100, 96000]))
 def test_a_cutoff_fits_below_nyquist(cutoff_hz, rate):
     if cutoff_hz < rate / 2:

@@ -18,7 +18,6 @@ from restorer.classical.aspade import check_waveform, clip_level, cut, join, tig
 from restorer.degradation import HardClip
 from restorer.errors import UsageError
 
-_LEAST_LIVES = 10 - 1e-9  # iterations over the life of the momentum; less than 10 by rounding only
 _CORE = 16  # windows that a segment adds to the recording
 _CONTEXT = 2  # windows that it hears beyond them, on either side
 _CHUNK = 2**20  # samples of segments worked on together: bounds the memory to a few hundred MB
@@ -31,8 +30,6 @@ class SocialSettings:
     to the other, geometrically, in units of the spectral peak of a sine as loud as the clip level. `momentum`: in
     [0, 1), what is kept of the last change.
 
-    The threshold must fall slowly beside the momentum and start high (0.1): what overshoots after it has fallen is
-    nowhere bounded from above, and stays. Hence n_iterations (1 - momentum) is to be at least 10.
     Raises UsageError for values outside these ranges.
     """
 
@@ -53,11 +50,6 @@ class SocialSettings:
             raise UsageError(f"{self.n_iterations} iterations, window {self.window_s:g} s: both must be above 0")
         if not 0 <= self.momentum < 1:
             raise UsageError(f"momentum {self.momentum:g}: must be in [0, 1); 0.95 is usual")
-        if self.n_iterations * (1 - self.momentum) < _LEAST_LIVES:
-            raise UsageError(
-                f"{self.n_iterations} iterations with momentum {self.momentum:g}: too few for it to settle;"
-                f" at least {_LEAST_LIVES / (1 - self.momentum):.0f}, or a smaller momentum"
-            )
 
 
 SS_PEW = SocialSettings()
@@ -103,8 +95,10 @@ def _shrunk(
     peak = level[..., None] * (window.sum() / (2 * math.sqrt(length)))  # of a sine, in an orthonormal DFT
     ratio = settings.stop / settings.start
 
-    z = torch.fft.rfft(cut(torch.zeros_like(y), window), norm="ortho")
-    last = z
+    last = torch.fft.rfft(
+        cut(y, window), norm="ortho"
+    )  # from silence the momentum overshoots, and nothing bounds a peak
+    z = last
     for i in range(settings.n_iterations):
         threshold = settings.start * ratio ** (i / max(1, settings.n_iterations - 1)) * peak
         x = join(torch.fft.irfft(z, n=length, norm="ortho"), window, y.shape[-1])

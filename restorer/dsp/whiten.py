@@ -14,13 +14,14 @@ def design_equaliser(power: Tensor, exponent: float, cap_db: float, n_taps: int)
     """Taps (n_taps,), float64, odd and symmetric, whose gain is power**(-exponent / 2), at most cap_db above its least.
 
     power: (bins,), mean power spectrum of the corpus on an even grid from 0 Hz to Nyquist inclusive, positive.
-    exponent: 1 whitens fully, 0 not at all.
+    exponent: 1 whitens fully, 0 not at all. n_taps: ValueError if even, or more than the grid can tell apart.
     """
     gain_db = -10 * exponent * torch.log10(power.double())
     gain_db = torch.minimum(gain_db - gain_db.min(), torch.tensor(cap_db, dtype=torch.float64))
     impulse = torch.fft.irfft(10 ** (gain_db / 20))
-    half = n_taps // 2
-    taps = torch.cat([impulse[-half:], impulse[: half + 1]])
+    if n_taps % 2 == 0 or n_taps > len(impulse):
+        raise ValueError(f"no {n_taps} taps from {len(power)} bins: give an odd number below {len(impulse)}")
+    taps = impulse.roll(n_taps // 2)[:n_taps]
     # A Hann window has a response without negative lobes worth the name: the gain stays positive, hence invertible.
     return taps * torch.hann_window(n_taps + 2, periodic=False, dtype=torch.float64)[1:-1]
 
@@ -52,7 +53,7 @@ class Whitening(nn.Module):
             raise ValueError(f"an equaliser of {2 * half + 1} taps needs a longer window than {length} samples")
         impulse = torch.cat([self.taps[half:], self.taps.new_zeros(length - 2 * half - 1), self.taps[:half]])
         gain = torch.fft.rfft(impulse).real
-        if gain.min() <= 0:
+        if not gain.min() > 0:
             raise ValueError("the equaliser's response must be positive everywhere to have an inverse")
         return gain
 

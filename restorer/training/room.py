@@ -54,9 +54,9 @@ def draw_acoustics(rng: np.random.Generator) -> Acoustics:
         wet_db=float(rng.uniform(-25, 2)),
         bass=float(rng.uniform(0.9, 1.4)),
         treble=float(rng.uniform(0.3, 0.9)),
-        tilt_db=float(rng.uniform(-16, 8)),
+        tilt_db=float(rng.uniform(-10, 12)),
         peaks=peaks,
-        hiss_db=None if rng.random() < 0.3 else float(rng.uniform(-105, -70)),
+        hiss_db=None if rng.random() < 0.15 else float(rng.uniform(-95, -62)),
         hiss_slope_db=float(rng.uniform(-4, 1)),
     )
 

@@ -56,7 +56,7 @@ BAD = {
     "train: without end": (("train", "-o", "new", "--recordings", "."), 2, "give --minutes, --steps or both"),
     "train: nothing to learn from": (("train", "-o", "new", "--steps", "1"), 2, "--recordings, or --piano"),
     "train: no bank": (("train", "-o", "new", "--steps", "1", "--piano", "."), 2, "give a sample bank by --bank"),
-    "train: no resuming": (("train", "-o", "x", "--steps", "1", "--recordings", ".", "--resume"), 2, "holds no training"),
+    "train: no resuming": (("train", "-o", "x", "--steps", "1", "--recordings", ".", "--resume"), 2, "x holds no"),
     "train: no time": (("train", "-o", "new", "--minutes", "0", "--recordings", "."), 2, "--minutes 0"),
     "bank: no folder": (("bank", "good.wav", "-o", "new", "--name", "a", "--licence", "b"), 2, "is not a folder"),
 }  # fmt: skip

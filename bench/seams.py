@@ -1,0 +1,237 @@
+"""Whether the joints between windows show, and whether the result depends on how the windows were run.
+
+    python bench/seams.py FOLDER [--seconds 60] [--cutoff 1k] [--prior NAME] [--steps N] [--device NAME] [--results]
+
+Each clean recording of FOLDER, joined with those after it until they last --seconds, is low-passed by the paper's
+filter and restored by bwe at the prior's rate. Two measures of the band above the cutoff, in dB, each less the
+original's own:
+
+power   mean square in the overlaps of the windows against elsewhere. Target: within 1 dB, mean over the recordings.
+frames  mean over frames of 46 ms of the level in dB. Loud notes weigh no more than soft ones, so it varies less.
+
+On the first recording also the largest difference, relative to full scale, between batch sizes 1 and 8, and between the
+order in time and the reverse (the engine called with the same windows). Target: 1e-4.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from dev_clips import load_clips
+from dev_measures import Clip, low_passed
+from results import write_section
+
+from restorer.bench.speed import describe
+from restorer.cli.arguments import parse_frequency
+from restorer.errors import RestorerError
+from restorer.metrics.seams import overlap_level_difference
+from restorer.metrics.signals import Mask, Signal
+from restorer.prior import Prior, load_prior
+from restorer.restore.damage import damage_of
+from restorer.restore.engine import restore_windows
+from restorer.restore.settings import BWE, Settings
+from restorer.restore.stream import restore_signal
+from restorer.restore.task import BandwidthExtension
+from restorer.restore.windows import Tape, grid, grid_size
+from restorer.shipped import DEFAULT_PRIOR
+
+LEVEL_TARGET_DB = 1.0
+AGREEMENT_TARGET = 1e-4
+BATCH = 8
+JOIN_S = 0.05
+JOIN_LEVEL = 0.05
+FRAME_S = 0.046
+
+
+@dataclass(frozen=True)
+class Seams:
+    """One recording: level in the overlaps against elsewhere, less the original's, in dB; joints: how many overlaps."""
+
+    recording: str
+    seconds: float
+    joints: int
+    power_db: float
+    frames_db: float
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Largest difference of two runs that ought to be equal, relative to full scale."""
+
+    batch_sizes: float
+    orders: float
+
+
+def recordings(clips: Sequence[Clip], seconds: float) -> list[Clip]:
+    """For each clip, itself and those after it (the first after the last), until they last `seconds`."""
+    return [_joined([*clips[i:], *clips[:i]], seconds) for i in range(len(clips))]
+
+
+def _joined(clips: Sequence[Clip], seconds: float) -> Clip:
+    """Whole clips of one level, cross-faded at equal power; only the last is cut."""
+    rate = clips[0].sample_rate
+    length, fade = round(seconds * rate), round(JOIN_S * rate)
+    ramp = np.sin(np.pi / 2 * (np.arange(fade) + 0.5) / fade)
+    names: list[str] = []
+    sound = np.zeros(0)
+    for clip in clips:
+        if length - sound.size <= (fade if names else 0):
+            break
+        samples = clip.samples * (JOIN_LEVEL / np.sqrt(np.mean(clip.samples**2)))
+        if names:
+            crossing = sound[-fade:] * ramp[::-1] + samples[:fade] * ramp
+            samples = np.concatenate([sound[:-fade], crossing, samples[fade:]])
+        names, sound = [*names, clip.name], samples
+    return Clip(" + ".join(names), sound[:length], rate)
+
+
+def overlaps(window: int, total: int) -> Mask:
+    """(total,): where two neighbouring windows of the grid are cross-faded."""
+    marked = np.zeros(total, dtype=np.bool_)
+    for each in islice(grid(window), 1, grid_size(window, total)):
+        marked[slice(*each.rise)] = True
+    return marked
+
+
+def power_difference(original: Signal, restored: Signal, marked: Mask, rate: int, low_hz: float) -> float:
+    """Level above low_hz in the marked samples against elsewhere, restored less original, in dB."""
+    first, second = (overlap_level_difference(x, marked, rate, low_hz, rate / 2) for x in (original, restored))
+    return second - first
+
+
+def frames_difference(original: Signal, restored: Signal, marked: Mask, rate: int, low_hz: float) -> float:
+    """The same for levels in dB of single frames, restored less original, averaged over those wholly marked and those
+    wholly unmarked; frames in which the original's band is empty are left out."""
+    length = round(FRAME_S * rate)
+    share = _framed(marked.astype(np.float64), length).mean(axis=1)
+    first, second = (_band_power(_framed(x, length), rate, low_hz) for x in (original, restored))
+    sounding = (first > 0) & (second > 0)
+    ratio_db = 10 * np.log10(np.where(sounding, second, 1.0) / np.where(sounding, first, 1.0))
+    inside, outside = (ratio_db[sounding & (share == side)] for side in (1, 0))
+    return float(inside.mean() - outside.mean())
+
+
+def _framed(x: Signal, length: int) -> Signal:
+    return np.lib.stride_tricks.sliding_window_view(x, length)[:: length // 4]
+
+
+def _band_power(frames: Signal, rate: int, low_hz: float) -> Signal:
+    """(frames,): power above low_hz, seen through a Blackman window, for the lows are far louder than the highs."""
+    length = frames.shape[1]
+    spectrum = np.fft.rfft(frames * np.blackman(length), axis=1)
+    return np.asarray(np.sum(np.abs(spectrum[:, np.fft.rfftfreq(length, 1 / rate) >= low_hz]) ** 2, axis=1))
+
+
+def measured(recording: Clip, restored: Signal, window: int, cutoff_hz: float) -> Seams:
+    rate, original = recording.sample_rate, recording.samples
+    marked = overlaps(window, original.size)
+    power_db = power_difference(original, restored, marked, rate, cutoff_hz)
+    frames_db = frames_difference(original, restored, marked, rate, cutoff_hz)
+    joints = grid_size(window, original.size) - 1
+    return Seams(recording.name, original.size / rate, joints, power_db, frames_db)
+
+
+def restored_backwards(damaged: Signal, task: BandwidthExtension, prior: Prior, settings: Settings) -> Signal:
+    """What `restore_signal` makes of it, from the windows of the grid taken from the last to the first."""
+    damage = damage_of(task, prior.sample_rate, prior.sample_rate)
+    margin, length = prior.whitening.margin, prior.length
+    heard, change = Tape(1), Tape(1)
+    heard.append(damaged[:, None])
+    windows = list(islice(grid(length), grid_size(length, damaged.size)))[::-1]
+    for i in range(0, len(windows), BATCH):
+        batch = windows[i : i + BATCH]
+        rows = np.stack([heard.view(it.start - margin, it.start + length + margin)[:, 0] for it in batch])
+        waves = restore_windows(
+            torch.from_numpy(rows.astype(np.float32)), [it.start for it in batch], damage, prior, settings, 0
+        )
+        for window, wave in zip(batch, waves.cpu().double().numpy(), strict=True):
+            change.add(window.start, (wave * window.weights(length))[:, None])
+    return damage.repaired(damaged[:, None], change.take(damaged.size), 0)[:, 0]
+
+
+def table(results: Sequence[Seams]) -> str:
+    lines = ["| recording | seconds | joints | power, dB | frames, dB |", "| --- | ---: | ---: | ---: | ---: |"]
+    for it in results:
+        lines.append(f"| {it.recording} | {it.seconds:.1f} | {it.joints} | {it.power_db:+.2f} | {it.frames_db:+.2f} |")
+    power, frames = ([getattr(it, name) for it in results] for name in ("power_db", "frames_db"))
+    missed = "" if abs(np.mean(power)) <= LEVEL_TARGET_DB else " !"
+    lines.append(f"| mean ± standard error | | | {_mean(power)}{missed} | {_mean(frames)} |")
+    return "\n".join(lines)
+
+
+def _mean(values: Sequence[float]) -> str:
+    if len(values) == 1:
+        return f"{values[0]:+.2f}"
+    return f"{np.mean(values):+.2f} ± {np.std(values, ddof=1) / len(values) ** 0.5:.2f}"
+
+
+def verdict(agreement: Agreement) -> str:
+    marks = ["" if value <= AGREEMENT_TARGET else " !" for value in (agreement.batch_sizes, agreement.orders)]
+    return (
+        f"Largest difference relative to full scale: {agreement.batch_sizes:.1e}{marks[0]} between batch sizes 1 and "
+        f"{BATCH}, {agreement.orders:.1e}{marks[1]} between the order in time and the reverse."
+    )
+
+
+def arguments(words: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--cutoff", type=parse_frequency, default="1k")
+    parser.add_argument("--prior", default=DEFAULT_PRIOR, help="name or path (default: %(default)s)")
+    parser.add_argument("--steps", type=int, help="instead of the preset's")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--results", action="store_true", help="write the section of RESULTS.md")
+    return parser.parse_args(words)
+
+
+def run(given: argparse.Namespace) -> None:
+    prior = load_prior(given.prior, given.device)
+    settings = BWE if given.steps is None else replace(BWE, n_steps=given.steps)
+    task, rate = BandwidthExtension(given.cutoff), prior.sample_rate
+
+    def restored(damaged: Signal, batch_size: int) -> Signal:
+        return restore_signal(damaged[:, None], rate, task, prior, settings, batch_size=batch_size)[:, 0]
+
+    results: list[Seams] = []
+    agreement: Agreement | None = None
+    for recording in recordings(load_clips(given.folder, rate), given.seconds):
+        damaged = low_passed(recording.samples, rate, given.cutoff)
+        usual = restored(damaged, BATCH)
+        results.append(measured(recording, usual, prior.length, given.cutoff))
+        print(results[-1], flush=True)
+        if agreement is None:
+            others = restored(damaged, 1), restored_backwards(damaged, task, prior, settings)
+            agreement = Agreement(*(float(np.max(np.abs(other - usual))) for other in others))
+            print(agreement, flush=True)
+    assert agreement is not None
+    text = f"{table(results)}\n\n{verdict(agreement)}"
+    print(text)
+    if given.results:
+        write_section("Seams", f"{note(given.cutoff, settings)}\n\n{text}", describe(prior))
+
+
+def note(cutoff_hz: float, settings: Settings) -> str:
+    return (
+        f"bwe from {cutoff_hz:g} Hz, {settings.n_steps} steps: the level above the cutoff in the overlaps of windows "
+        f"against elsewhere, less the original's own difference; by mean power (within {LEVEL_TARGET_DB:g} dB), and by "
+        "the mean of levels in dB of short frames."
+    )
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    try:
+        run(arguments(words))
+    except RestorerError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,160 @@
+"""EDM's preconditioning: what the network sees and aims at, the weight of the loss, the levels of the noise."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from restorer.diffusion.denoiser import Preconditioned, log_normal_levels
+from tests.oracles import white_gaussian
+
+LEVELS = torch.tensor([0.003, 0.01, 0.1, 0.5, 1.0, 3.0, 80.0], dtype=torch.float64)
+ROUNDING = {"rtol": 1e-12, "atol": 1e-12}
+deviations = pytest.mark.parametrize("sigma_data", [1.0, 0.057, 0.5])
+
+
+class Silent(nn.Module):
+    """F = 0."""
+
+    def forward(self, x: Tensor, c_noise: Tensor) -> Tensor:
+        return torch.zeros_like(x)
+
+
+class Gaussian(nn.Module):
+    """The best F for white Gaussian music: D = c_skip x is exact already, so nothing is left to say."""
+
+    def forward(self, x: Tensor, c_noise: Tensor) -> Tensor:
+        return 0 * x * c_noise[:, None]
+
+
+class Witness(nn.Module):
+    """Remembers what it was given, answers `answer`."""
+
+    def __init__(self, answer: float = 1.0) -> None:
+        super().__init__()
+        self.answer = answer
+
+    def forward(self, x: Tensor, c_noise: Tensor) -> Tensor:
+        self.x, self.c_noise = x, c_noise
+        return torch.full_like(x, self.answer)
+
+
+def noise(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+@deviations
+def test_a_silent_network_leaves_c_skip_x(sigma_data):
+    x = noise(len(LEVELS), 100)
+    denoised = Preconditioned(Silent(), sigma_data)(x, LEVELS)
+    expected = x * (sigma_data**2 / (sigma_data**2 + LEVELS**2))[:, None]
+    torch.testing.assert_close(denoised, expected, **ROUNDING)
+
+
+@deviations
+def test_the_gaussian_network_gives_the_exact_denoiser(sigma_data):
+    x = noise(len(LEVELS), 100)
+    torch.testing.assert_close(
+        Preconditioned(Gaussian(), sigma_data)(x, LEVELS), white_gaussian(sigma_data)(x, LEVELS), **ROUNDING
+    )
+
+
+def test_a_gaussian_of_another_deviation_needs_the_network_that_edm_says():
+    """F = (D - c_skip x) / c_out of what it sees, c_in x: with it D is exact for music of any deviation."""
+    std, sigma_data = 0.3, 1.0
+
+    class Wiener(nn.Module):
+        def forward(self, x: Tensor, c_noise: Tensor) -> Tensor:
+            s = (4 * c_noise).exp()[:, None]
+            total = sigma_data**2 + s**2
+            aim = std**2 / (std**2 + s**2) - sigma_data**2 / total
+            return x * total.sqrt() * aim / (s * sigma_data / total.sqrt())
+
+    x = noise(len(LEVELS), 100)
+    torch.testing.assert_close(
+        Preconditioned(Wiener(), sigma_data)(x, LEVELS), white_gaussian(std)(x, LEVELS), rtol=1e-10, atol=1e-10
+    )
+
+
+@deviations
+def test_the_network_sees_and_aims_at_unit_variance(sigma_data):
+    clean = sigma_data * noise(len(LEVELS), 20000)
+    noisy = clean + LEVELS[:, None] * noise(len(LEVELS), 20000, seed=1)
+    witness = Witness(0.0)
+    silent = Preconditioned(witness, sigma_data)(noisy, LEVELS)
+    loud = Preconditioned(Witness(1.0), sigma_data)(noisy, LEVELS)
+    c_out = loud - silent
+    # 20000 samples tell a standard deviation to 0.5 %, five times that
+    torch.testing.assert_close(witness.x.std(-1), torch.ones(len(LEVELS)).double(), rtol=0, atol=0.025)
+    aim = (clean - silent) / c_out
+    torch.testing.assert_close(aim.std(-1), torch.ones(len(LEVELS)).double(), rtol=0, atol=0.025)
+    torch.testing.assert_close(witness.c_noise, LEVELS.log() / 4, **ROUNDING)
+
+
+@deviations
+def test_the_loss_of_a_silent_network_is_one(sigma_data):
+    count = 20000
+    clean = sigma_data * noise(len(LEVELS), count)
+    loss = Preconditioned(Silent(), sigma_data).loss(clean, LEVELS, noise(len(LEVELS), count, seed=1))
+    assert loss.shape == (len(LEVELS),)
+    # the mean of 20000 squares has a standard deviation of 1 %
+    torch.testing.assert_close(loss, torch.ones_like(loss), rtol=0, atol=0.05)
+
+
+@deviations
+def test_the_loss_weighs_by_one_over_c_out_squared(sigma_data):
+    """A network that is wrong by w everywhere loses w^2, whatever the level."""
+
+    class Right(nn.Module):
+        """The clean signal is known, and missed by 0.3."""
+
+        def __init__(self, clean: Tensor) -> None:
+            super().__init__()
+            self.clean = clean
+
+        def forward(self, x: Tensor, c_noise: Tensor) -> Tensor:
+            s = (4 * c_noise).exp()[:, None]
+            total = sigma_data**2 + s**2
+            c_skip, c_out = sigma_data**2 / total, s * sigma_data / total.sqrt()
+            return (self.clean - c_skip * x * total.sqrt()) / c_out + 0.3
+
+    clean = sigma_data * noise(len(LEVELS), 50)
+    loss = Preconditioned(Right(clean), sigma_data).loss(clean, LEVELS, noise(len(LEVELS), 50, seed=1))
+    torch.testing.assert_close(loss, torch.full_like(loss, 0.09), rtol=1e-9, atol=0)
+
+
+def test_items_do_not_hear_each_other():
+    network = Preconditioned(Silent(), 1.0)
+    x, e = noise(len(LEVELS), 50), noise(len(LEVELS), 50, seed=1)
+    together = network.loss(x, LEVELS, e)
+    for i in range(len(LEVELS)):
+        torch.testing.assert_close(
+            network.loss(x[i : i + 1], LEVELS[i : i + 1], e[i : i + 1])[0], together[i], **ROUNDING
+        )
+
+
+def test_precision_follows_the_signal():
+    denoiser = Preconditioned(Silent(), 0.5)
+    for dtype in (torch.float32, torch.float64):
+        assert denoiser(torch.ones(1, 4, dtype=dtype), torch.ones(1, dtype=dtype)).dtype == dtype
+
+
+@pytest.mark.parametrize(("mean", "std"), [(-1.2, 1.5), (-0.6, 1.4), (0.0, 0.2)])
+def test_levels_are_log_normal(mean, std):
+    count = 10000
+    uniform = (torch.arange(count, dtype=torch.float64) + 0.5) / count  # every quantile once: no chance in it
+    logs = log_normal_levels(uniform, mean, std).log()
+    assert float(logs.mean()) == pytest.approx(mean, abs=1e-9)  # symmetric
+    assert float(logs.std()) == pytest.approx(std, rel=1e-3)  # the tails beyond the last quantile
+    kurtosis = float(((logs - mean) / std).pow(4).mean())
+    assert kurtosis == pytest.approx(3, rel=0.01)
+    assert float(log_normal_levels(torch.tensor(0.5), mean, std)) == pytest.approx(math.exp(mean), rel=1e-6)
+
+
+@given(st.floats(1e-6, 1 - 1e-6), st.floats(1e-6, 1 - 1e-6))
+def test_levels_rise_with_the_uniform_number_and_are_finite(first, second):
+    low, high = log_normal_levels(torch.tensor([min(first, second), max(first, second)]), -1.2, 1.5)
+    assert 0 < low <= high < math.inf
