@@ -7,7 +7,8 @@ filter and restored by bwe at the prior's rate. Two measures of the band above t
 original's own:
 
 power   mean square in the overlaps of the windows against elsewhere. Target: within 1 dB, mean over the recordings.
-frames  mean over frames of 46 ms of the level in dB. Loud notes weigh no more than soft ones, so it varies less.
+frames  mean over frames of 46 ms of the level in dB. Loud notes weigh no more than soft ones, so it varies less; only
+        frames within 40 dB of the original's loudest count, for digital silence would outweigh all music.
 
 On the first recording also the largest difference, relative to full scale, between batch sizes 1 and 8, and between the
 order in time and the reverse (the engine called with the same windows). Target: 1e-4.
@@ -44,8 +45,8 @@ LEVEL_TARGET_DB = 1.0
 AGREEMENT_TARGET = 1e-4
 BATCH = 8
 JOIN_S = 0.05
-JOIN_LEVEL = 0.05
 FRAME_S = 0.046
+FRAME_RANGE_DB = 40
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def recordings(clips: Sequence[Clip], seconds: float) -> list[Clip]:
 
 
 def _joined(clips: Sequence[Clip], seconds: float) -> Clip:
-    """Whole clips of one level, cross-faded at equal power; only the last is cut."""
+    """Whole clips at the level (RMS) of the first, cross-faded at equal power; only the last is cut."""
     rate = clips[0].sample_rate
     length, fade = round(seconds * rate), round(JOIN_S * rate)
     ramp = np.sin(np.pi / 2 * (np.arange(fade) + 0.5) / fade)
@@ -82,12 +83,16 @@ def _joined(clips: Sequence[Clip], seconds: float) -> Clip:
     for clip in clips:
         if length - sound.size <= (fade if names else 0):
             break
-        samples = clip.samples * (JOIN_LEVEL / np.sqrt(np.mean(clip.samples**2)))
+        samples = clip.samples * (_rms(clips[0].samples) / _rms(clip.samples))
         if names:
             crossing = sound[-fade:] * ramp[::-1] + samples[:fade] * ramp
             samples = np.concatenate([sound[:-fade], crossing, samples[fade:]])
         names, sound = [*names, clip.name], samples
     return Clip(" + ".join(names), sound[:length], rate)
+
+
+def _rms(x: Signal) -> float:
+    return float(np.sqrt(np.mean(x**2)))
 
 
 def overlaps(window: int, total: int) -> Mask:
@@ -105,15 +110,16 @@ def power_difference(original: Signal, restored: Signal, marked: Mask, rate: int
 
 
 def frames_difference(original: Signal, restored: Signal, marked: Mask, rate: int, low_hz: float) -> float:
-    """The same for levels in dB of single frames, restored less original, averaged over those wholly marked and those
-    wholly unmarked; frames in which the original's band is empty are left out."""
+    """The same for the mean of levels in dB of single frames, of those wholly marked and those wholly unmarked; the
+    restored ones are held to 100 dB below the original's loudest, so that an empty frame has a level."""
     length = round(FRAME_S * rate)
     share = _framed(marked.astype(np.float64), length).mean(axis=1)
     first, second = (_band_power(_framed(x, length), rate, low_hz) for x in (original, restored))
-    sounding = (first > 0) & (second > 0)
-    ratio_db = 10 * np.log10(np.where(sounding, second, 1.0) / np.where(sounding, first, 1.0))
-    inside, outside = (ratio_db[sounding & (share == side)] for side in (1, 0))
-    return float(inside.mean() - outside.mean())
+    sounding = first > first.max() * 10 ** (-FRAME_RANGE_DB / 10)
+    inside, outside = (sounding & (share == side) for side in (1, 0))
+    levels_db = [10 * np.log10(np.maximum(power, first.max() * 1e-10)) for power in (first, second)]
+    original_db, restored_db = (float(level[inside].mean() - level[outside].mean()) for level in levels_db)
+    return restored_db - original_db
 
 
 def _framed(x: Signal, length: int) -> Signal:

@@ -2,6 +2,7 @@
 
 from restorer.audio.files import open_reader, open_writer, probe
 from restorer.audio.format import (
+    SUFFIXES,
     TAG_NAMES,
     AudioFormat,
     AudioInfo,
@@ -14,6 +15,7 @@ from restorer.audio.format import (
 from restorer.audio.rate import Resampler, resample, resampled_length
 
 __all__ = [
+    "SUFFIXES",
     "TAG_NAMES",
     "AudioFormat",
     "AudioInfo",

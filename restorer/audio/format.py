@@ -22,6 +22,14 @@ TAG_NAMES = (
     "title", "artist", "album", "date", "tracknumber", "genre", "comment", "copyright", "license", "software",
 )  # fmt: skip
 
+# fmt: off
+SUFFIXES = frozenset((
+    ".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".caf", ".w64", ".rf64", ".au",
+    ".snd", ".m4a", ".m4b", ".aac", ".wma", ".wv", ".ape", ".tta", ".tak", ".mka", ".mpc", ".ac3", ".dts",
+))
+# fmt: on
+"""What the names of sound files end in: which files of a folder are looked at. What a file is, its content says."""
+
 MAX_CHANNELS = 64  # seventh-order ambisonics; a header that claims more is damaged, and would cost gigabytes
 LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 1_000, 768_000
 

@@ -95,9 +95,8 @@ def _shrunk(
     peak = level[..., None] * (window.sum() / (2 * math.sqrt(length)))  # of a sine, in an orthonormal DFT
     ratio = settings.stop / settings.start
 
-    last = torch.fft.rfft(
-        cut(y, window), norm="ortho"
-    )  # from silence the momentum overshoots, and nothing bounds a peak
+    # From silence the momentum would overshoot, and nothing pulls a peak down that is too high.
+    last = torch.fft.rfft(cut(y, window), norm="ortho")
     z = last
     for i in range(settings.n_iterations):
         threshold = settings.start * ratio ** (i / max(1, settings.n_iterations - 1)) * peak

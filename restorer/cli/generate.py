@@ -1,6 +1,7 @@
 """Music from nothing: what the prior makes up."""
 
 import itertools
+import math
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -64,15 +65,16 @@ def generate(
     loaded = load_prior(prior, choose_device(device))
     settings = chosen(GENERATE, None, steps, sampler, None)
     form = AudioFormat(container, subtype, loaded.sample_rate, 1)
-    total, asked = n_evaluations(settings), itertools.count(1)
+    windows = math.ceil(duration_s * loaded.sample_rate / loaded.length)
+    total, asked = windows * n_evaluations(settings), itertools.count(1)
     with open_writer(target, form, overwrite=overwrite) as writer, Bar("generate", unit="steps", quiet=quiet) as bar:
 
         def evaluated() -> None:
             done = next(asked)
             bar.update(Progress(done, total, duration_s * done / total, duration_s))
 
-        wave = engine.generate(loaded, duration_s, settings, seed, evaluated)
-        writer.write(wave.reshape(-1, 1).double().cpu().numpy())
+        for wave in engine.generate(loaded, duration_s, settings, seed, evaluated):
+            writer.write(wave[:, None].double().cpu().numpy())
     if writer.clipped and not quiet:
         say(f"{out}: {writer.clipped} samples above full scale were held at it; a .wav file would keep them")
 

@@ -1,6 +1,6 @@
 """Windows in, restored windows out: where prior, measurement and sampler meet. Pure: no files, no text."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -58,19 +58,21 @@ def restore_windows(
 @torch.no_grad()
 def generate(
     prior: Prior, seconds: float, settings: Settings, seed: int, progress: Callable[[], None] | None = None
-) -> Tensor:
-    """(samples,) of music that the prior makes up, at its rate: windows one after the other, each faded in and out."""
+) -> Iterator[Tensor]:
+    """Blocks (samples,) of music that the prior makes up, at its rate: windows one by one, each faded in and out.
+
+    progress: called once per network evaluation of each window.
+    """
     whole = round(seconds * prior.sample_rate)
-    starts = [prior.length * i for i in range(-(-whole // prior.length))]
-    noise = KeyedNoise(seed, starts, prior.length, prior.device)
-    silence = torch.zeros(len(starts), prior.length, device=prior.device)
-    x = _sample(prior, silence, prior, noise, settings, progress)
-    fade = min(prior.length // 8, 4096)
-    ramp = torch.linspace(0, 1, fade, device=x.device)
-    wave = prior.whitening.inverse(x)
-    wave[:, :fade] *= ramp
-    wave[:, -fade:] *= ramp.flip(0)
-    return wave.flatten()[:whole]
+    fade = prior.length // 32
+    ramp = torch.linspace(0, 1, fade, device=prior.device)
+    for start in range(0, whole, prior.length):
+        noise = KeyedNoise(seed, [start], prior.length, prior.device)
+        silence = torch.zeros(1, prior.length, device=prior.device)
+        wave = prior.whitening.inverse(_sample(prior, silence, prior, noise, settings, progress))[0]
+        wave[:fade] *= ramp
+        wave[-fade:] *= ramp.flip(0)
+        yield wave[: whole - start]
 
 
 def _hearing(denoiser: Denoiser, measurement: Measurement, settings: Settings) -> Denoiser:

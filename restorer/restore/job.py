@@ -5,16 +5,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from restorer.audio import AudioFormat, open_reader, open_writer, output_format
+from restorer.audio import SUFFIXES, AudioFormat, open_reader, open_writer, output_format
+from restorer.errors import UsageError
 from restorer.prior import Prior
 from restorer.restore.fit import require_fit
 from restorer.restore.settings import Settings
 from restorer.restore.stream import Progress, RestoringStream
-from restorer.restore.task import Declipping, Task
+from restorer.restore.task import Declipping, Inpainting, Task
 
 Place = Path | Literal["-"]
 
 _BLOCK_S = 1.0
+_OTHER_SUFFIXES = {
+    "WAV": (".wave",),
+    "RF64": (".rf64",),
+    "WAVEX": (".wave",),
+    "AIFF": (".aif", ".aifc"),
+    "AU": (".snd",),
+}
 _SAFE_THRESHOLD = 0.25  # peaks four times as high as where they were cut are rare
 
 
@@ -61,18 +69,24 @@ def restore_file(
                     writer.write(done)
             # Also when nothing is left: a recording of no samples is a file of no samples.
             writer.write(stream.finish())
+        seconds = writer.frames / rate
         notes = _notes(reader.truncated, writer.clipped, reader.format, form)
-        return Report(source, target, writer.frames / rate, stream.windows_done, notes)
+        return Report(source, target, seconds, stream.windows_done, (*notes, *_unreached(task, seconds)))
 
 
 def _named(form: AudioFormat, target: Place) -> AudioFormat:
-    """WAV or FLAC where the target's name says so, in place of the source's container."""
-    container = {".wav": "WAV", ".flac": "FLAC"}.get(target.suffix.lower() if isinstance(target, Path) else "")
-    same = container is None or form.suffix == (target.suffix.lower() if isinstance(target, Path) else "")
-    if container is None or same:
+    """WAV or FLAC where the target's name says so; UsageError where it says what the result will not be."""
+    suffix = target.suffix.lower() if isinstance(target, Path) else ""
+    if suffix == form.suffix or suffix not in SUFFIXES:
         return form
-    subtype = form.subtype if container == "WAV" or form.subtype in ("PCM_16", "PCM_24") else "PCM_24"
-    return replace(form, container=container, subtype=subtype)
+    match suffix:
+        case ".wav":
+            return replace(form, container="WAV")
+        case ".flac" if form.channels <= 8:
+            return replace(form, container="FLAC", subtype="PCM_16" if form.subtype == "PCM_16" else "PCM_24")
+        case _ if suffix in _OTHER_SUFFIXES.get(form.container, ()):
+            return form
+    raise UsageError(f"{target} would hold {form.container}, which its name denies; end it in {form.suffix} or .wav")
 
 
 def _roomy(form: AudioFormat, task: Task) -> AudioFormat:
@@ -88,7 +102,15 @@ def _notes(truncated: bool, clipped: int, heard: AudioFormat, form: AudioFormat)
     if truncated:
         notes.append("the recording ends before its header says; what is there was restored")
     if clipped:
-        notes.append(f"{clipped} samples above full scale were held at it; name a .wav as --out to keep them")
+        notes.append(f"{clipped} samples above full scale were held at it, as {form.subtype} has to")
     if heard.is_integer and not form.is_integer:
         notes.append("written in floating point, for its peaks may exceed full scale")
     return tuple(notes)
+
+
+def _unreached(task: Task, seconds: float) -> list[str]:
+    """Gaps that a stream, whose length nobody knew, turned out not to have."""
+    if not isinstance(task, Inpainting):
+        return []
+    beyond = [gap for gap in task.gaps_s if gap[0] >= seconds]
+    return [f"it ends at {seconds:.3f} s, before the gap {first:g}-{stop:g}" for first, stop in beyond]

@@ -13,19 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from restorer.audio import AudioFormat, AudioInfo, open_writer, output_format, probe
+from restorer.audio import SUFFIXES, AudioFormat, AudioInfo, open_writer, output_format, probe
 from restorer.errors import AudioError, RestorerError, UsageError
 from restorer.restore.fit import require_fit
 from restorer.restore.task import Task
 
 Place = Path | Literal["-"]
-
-# fmt: off
-SUFFIXES = frozenset((
-    ".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".caf", ".w64", ".rf64", ".au",
-    ".snd", ".m4a", ".m4b", ".aac", ".wma", ".wv", ".ape", ".tta", ".tak", ".mka", ".mpc",
-))
-# fmt: on
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ SamplerName = Literal["dpm2m", "heun"]
 class Settings:
     """guidance: data consistency, reconstruction guidance, or both. xi: the strength of the guidance.
 
-    n_steps noise levels (0: the warm start alone) from sigma_max (where what is missing drowns: times the level of the window) down to sigma_min
-    by EDM's law with exponent rho, then 0. churn: S_churn of the stochastic Heun sampler.
+    n_steps noise levels (0: the warm start alone) by EDM's law with exponent rho, from sigma_max (where what is missing
+    drowns) down to sigma_min, both times the level of the window, then 0. churn: S_churn of the Heun sampler.
     """
 
     guidance: Guidance = "dc"

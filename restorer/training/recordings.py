@@ -12,18 +12,13 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from restorer.audio import open_reader, probe
+from restorer.audio import SUFFIXES, open_reader, probe
 from restorer.audio.samples import require_finite
 from restorer.audio.sndfile import file_name
 from restorer.errors import AudioError, UsageError
 
 Floats = NDArray[np.float32]
 
-SUFFIXES = (
-    ".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".caf", ".w64", ".rf64", ".au",
-    ".snd", ".m4a", ".m4b", ".mp4", ".aac", ".wma", ".wv", ".ape", ".tta", ".tak", ".mka", ".mpc", ".ac3", ".dts",
-    ".webm",
-)  # fmt: skip
 TAIL_SHARE = 0.1  # of a recording that is alone: its end validates
 SILENT = 1e-3  # an excerpt whose RMS is below, -60 dB re full scale, is a pause: noise, once brought to level
 _TRIES = 8  # an excerpt that falls into a pause is drawn again, at most so often

@@ -1,0 +1,45 @@
+"""The engine: windows do not know of each other, and the prior alone plays on as long as asked."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from restorer.restore.damage import damage_of
+from restorer.restore.engine import generate, restore_windows
+from restorer.restore.settings import BWE, DECLIP, GENERATE, INPAINT, Settings
+from restorer.restore.task import BandwidthExtension, Declipping, Inpainting, Task
+from tests.tiny import WhitePrior
+
+TASKS: list[tuple[Task, Settings]] = [
+    (BandwidthExtension(1000.0), replace(BWE, n_steps=3)),
+    (Inpainting(((0.2, 0.25), (0.6, 0.65))), replace(INPAINT, n_steps=3)),
+    (Declipping(0.1), replace(DECLIP, n_steps=3)),
+]
+
+
+@pytest.mark.parametrize("guidance", ["dc", "rg", "dc+rg"])
+@pytest.mark.parametrize(("task", "settings"), TASKS)
+def test_the_order_of_windows_does_not_matter(task: Task, settings: Settings, guidance: str) -> None:
+    prior = WhitePrior()
+    settings = replace(settings, guidance=guidance)  # type: ignore[arg-type]
+    starts = [0, 1500, 3000]
+    random = torch.Generator().manual_seed(0)
+    windows = 0.1 * torch.randn(3, prior.length + 2 * prior.whitening.margin, generator=random)
+    damage = damage_of(task, prior.sample_rate, prior.sample_rate)
+    forward = restore_windows(windows, starts, damage, prior, settings, seed=1)  # type: ignore[arg-type]
+    backward = restore_windows(windows.flip(0), starts[::-1], damage, prior, settings, seed=1)  # type: ignore[arg-type]
+    # float32 sums in another order, carried through the whitening's range.
+    torch.testing.assert_close(forward, backward.flip(0), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("seconds", [0.01, 0.5, 1.3])
+def test_the_prior_plays_as_long_as_asked(seconds: float) -> None:
+    prior = WhitePrior()
+    settings = replace(GENERATE, n_steps=8, sigma_max=5.0)
+    blocks = list(generate(prior, seconds, settings, seed=0))  # type: ignore[arg-type]
+    wave = torch.cat(blocks)
+    assert len(wave) == round(seconds * prior.sample_rate)
+    if seconds > 1:
+        level = prior.whitening(blocks[0][None]).std()
+        assert 0.7 < level < 1.3  # white noise of standard deviation 1, less its fades

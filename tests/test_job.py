@@ -1,0 +1,99 @@
+"""One recording from file to file: the format is kept, named otherwise, or refused; what could go wrong is noted."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from restorer.errors import AudioError, UsageError
+from restorer.restore.job import restore_file
+from restorer.restore.settings import BWE, INPAINT
+from restorer.restore.task import BandwidthExtension, Declipping, Inpainting
+from tests.tiny import WhitePrior
+
+RATE = 8000
+QUICK = replace(BWE, n_steps=2)
+DULL = BandwidthExtension(1000.0)
+
+
+def record(path: Path, seconds: float = 1.0, subtype: str = "PCM_16", channels: int = 2, gain: float = 0.1) -> Path:
+    soundfile.write(
+        path, gain * np.random.default_rng(0).standard_normal((round(seconds * RATE), channels)), RATE, subtype
+    )
+    return path
+
+
+def restored(source, target, task=DULL, settings=QUICK, **options):
+    return restore_file(source, target, task, WhitePrior(), settings, **options)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "subtype"), [(".wav", "PCM_24"), (".flac", "PCM_16"), (".aiff", "PCM_16"), (".wav", "FLOAT")]
+)
+def test_the_format_is_kept(tmp_path, suffix, subtype):
+    source = record(tmp_path / f"in{suffix}", subtype=subtype)
+    restored(source, tmp_path / f"out{suffix}")
+    before, after = soundfile.info(source), soundfile.info(tmp_path / f"out{suffix}")
+    assert (after.format, after.subtype, after.samplerate, after.channels, after.frames) == (
+        before.format, before.subtype, before.samplerate, before.channels, before.frames,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "form"),
+    [("in.flac", "out.wav", "WAV"), ("in.wav", "out.flac", "FLAC"), ("in.wav", "out.wave", "WAV")],
+)
+def test_the_targets_name_is_heard(tmp_path, source, target, form):
+    restored(record(tmp_path / source), tmp_path / target)
+    assert soundfile.info(tmp_path / target).format == form
+
+
+def test_a_name_that_lies_is_refused(tmp_path):
+    source = record(tmp_path / "in.wav")
+    with pytest.raises(UsageError, match=r"out\.mp3 would hold WAV"):
+        restored(source, tmp_path / "out.mp3")
+    assert list(tmp_path.iterdir()) == [source]
+
+
+def test_peaks_above_full_scale_get_room(tmp_path):
+    source = record(tmp_path / "in.wav", gain=0.5)
+    report = restored(source, tmp_path / "out.wav", Declipping(0.9))
+    assert soundfile.info(tmp_path / "out.wav").subtype == "FLOAT"
+    assert any("floating point" in note for note in report.notes)
+
+
+def test_a_gap_outside_the_inpainted_file_is_bit_identical(tmp_path):
+    source = record(tmp_path / "in.flac", seconds=2)
+    restored(source, tmp_path / "out.flac", Inpainting(((1.0, 1.1),)), replace(INPAINT, n_steps=2))
+    before, after = (soundfile.read(tmp_path / name, dtype="int16")[0] for name in ("in.flac", "out.flac"))
+    np.testing.assert_array_equal(before[: RATE - 64], after[: RATE - 64])
+    np.testing.assert_array_equal(before[round(1.1 * RATE) + 64 :], after[round(1.1 * RATE) + 64 :])
+    assert (before[RATE : round(1.1 * RATE)] != after[RATE : round(1.1 * RATE)]).any()
+
+
+def test_a_failure_midway_leaves_nothing(tmp_path):
+    samples = 0.1 * np.ones((4 * RATE, 1))
+    samples[3 * RATE] = np.nan
+    soundfile.write(tmp_path / "in.wav", samples, RATE, "FLOAT")
+    with pytest.raises(AudioError, match=r"in\.wav"):
+        restored(tmp_path / "in.wav", tmp_path / "out.wav")
+    assert [path.name for path in tmp_path.iterdir()] == ["in.wav"]
+
+
+def test_an_interruption_leaves_nothing(tmp_path):
+    source = record(tmp_path / "in.wav", seconds=5)
+
+    def stop(progress):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        restored(source, tmp_path / "out.wav", progress=stop)
+    assert [path.name for path in tmp_path.iterdir()] == ["in.wav"]
+
+
+def test_an_empty_recording_gives_an_empty_recording(tmp_path):
+    soundfile.write(tmp_path / "in.wav", np.zeros((0, 1)), RATE)
+    report = restored(tmp_path / "in.wav", tmp_path / "out.wav")
+    assert (report.seconds, soundfile.info(tmp_path / "out.wav").frames) == (0, 0)
