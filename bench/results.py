@@ -47,7 +47,8 @@ def with_section(document: str, title: str, body: str) -> str:
 def provenance(machine: Machine, path: Path = RESULTS) -> str:
     """Device, threads, torch, prior, commit and day, in one line."""
     day = datetime.now(UTC).date().isoformat()
-    facts = f"{machine.device}, {machine.threads} threads, torch {machine.torch}; prior {machine.prior}"
+    threads = "1 thread" if machine.threads == 1 else f"{machine.threads} threads"
+    facts = f"{machine.device}, {threads}, torch {machine.torch}; prior {machine.prior}"
     return f"Measured on {facts}; {_commit(path)}; {day}."
 
 

@@ -189,6 +189,19 @@ def test_raster_frame_has_the_papers_size():
     assert (np.diff(group.bins[:, 0]) > 0).all()
 
 
+def test_octave_bands_stand_at_even_steps_of_pitch():
+    """Twelve to the octave, half a step away from its ends; the rest below evenly spaced."""
+    *octaves, rest = octave_frame(2**14, 12, 5).groups
+    for i, group in enumerate(octaves):
+        pitches = 2**13 * 2.0 ** (-i - 1 + (np.arange(12) + 0.5) / 12)
+        np.testing.assert_allclose(group.bins[:, 0], pitches, rtol=0, atol=0.501)  # rounded to a bin
+    lowest = 2**13 / 2**5
+    spread = (np.arange(rest.bands) + 0.5) * lowest / rest.bands
+    np.testing.assert_allclose(rest.bins[:, 0], spread, rtol=0, atol=0.501)
+    # and a window is highest at its centre, which demodulation takes to 0 Hz
+    assert (group.analysis[:, 0] >= 0.99 * group.analysis.max(-1)).all()
+
+
 def centres(frame: Frame) -> list[tuple[int, int, int]]:
     """(group, row, FFT bin of its centre)"""
     return [(i, row, int(group.bins[row, 0])) for i, group in enumerate(frame.groups) for row in range(group.bands)]

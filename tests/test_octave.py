@@ -28,7 +28,7 @@ def noise(*shape: int, seed: int = 0) -> Tensor:
 
 
 def relative(found: Tensor, expected: Tensor) -> float:
-    return float((found - expected).norm() / expected.norm())
+    return float((found - expected).detach().norm() / expected.detach().norm())
 
 
 @pytest.mark.parametrize("batch", [1, 3])
@@ -217,11 +217,13 @@ def test_the_gradient_of_the_input_is_that_of_finite_differences(network):
         return (network(v, torch.zeros(1)) * weights).sum()
 
     (gradient,) = torch.autograd.grad(value(x.requires_grad_()), x)
-    direction = gradient / gradient.norm()
-    step = 0.3  # of a signal of norm 64: far above the rounding of float32, far below its bends
-    with torch.no_grad():
-        slope = (value(x + step * direction) - value(x - step * direction)) / (2 * step)
-    assert float(slope) == pytest.approx(float(gradient.norm()), rel=0.01)
+    step = 0.02
+    for seed in range(2, 6):  # any direction: along the gradient alone, what it lacks would not be missed
+        direction = noise(1, 4096, seed=seed)
+        with torch.no_grad():
+            slope = (value(x + step * direction) - value(x - step * direction)) / (2 * step)
+        # Slopes are about the gradient's norm; a step of 0.02 keeps both bends and rounding of float32 below 1 %.
+        assert float((gradient * direction).sum() - slope) == pytest.approx(0, abs=0.01 * float(gradient.norm()))
 
 
 def test_bfloat16_is_close_to_float32(network):

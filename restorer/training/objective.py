@@ -8,6 +8,9 @@ from restorer.diffusion.denoiser import log_normal_levels
 from restorer.prior import Prior
 from restorer.training.settings import Excerpts, TrainSettings
 
+RAREST = 0.006
+"""Share of the noise levels left out at either end: met once in a thousand steps, they would only upset the network."""
+
 VALIDATION_LEVELS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 
 
@@ -31,7 +34,7 @@ def draw(seed: int, step: int, rank: int, batch: int, length: int) -> tuple[Tens
     """Uniform (batch,), loudness (batch,) and noise (batch, length): a function of the arguments, on the CPU."""
     state = np.random.SeedSequence([seed, step, rank]).generate_state(1)[0]
     random = torch.Generator().manual_seed(int(state))
-    uniform = torch.rand(batch, generator=random).clamp(1e-6, 1 - 1e-6)
+    uniform = RAREST + (1 - 2 * RAREST) * torch.rand(batch, generator=random)
     return uniform, torch.randn(batch, generator=random), torch.randn(batch, length, generator=random)
 
 

@@ -21,7 +21,7 @@ class TrainSettings:
     """How to train; a run is a function of these, of its data and of the number of its processes.
 
     minutes, steps: the budget of the whole training, resumed parts included; the first to be spent ends it.
-    batch_size: windows a step, over all processes. level_mean, level_std: ln sigma ~ N(mean, std^2).
+    batch_size: windows a step, over all processes. level_mean, level_std: ln sigma ~ N(mean, std^2), within 2.5 std.
     loudness_std_db: windows are brought to the prior's level, give or take.
     ema_shape: the average at step t weighs step s like (s / t)**ema_shape (Karras et al. 2024, power-function EMA).
     whitening, cap_db: exponent and range of the equaliser.
@@ -37,8 +37,8 @@ class TrainSettings:
     warmup_steps: int = 50
     decay_share: float = 0.5
     clip_norm: float = 1.0
-    level_mean: float = -0.6
-    level_std: float = 1.4
+    level_mean: float = -0.9
+    level_std: float = 1.6
     loudness_std_db: float = 4.0
     ema_shape: float = 6.94
     whitening: float = 1.0
