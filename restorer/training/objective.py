@@ -9,7 +9,7 @@ from restorer.prior import Prior
 from restorer.training.settings import Excerpts, TrainSettings
 
 RAREST = 0.006
-"""Share of the noise levels left out at either end: met once in a thousand steps, they would only upset the network."""
+"""Share of the noise levels left out at either end: seldom met, they upset the network and teach it little."""
 
 VALIDATION_LEVELS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 
