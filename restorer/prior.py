@@ -100,6 +100,7 @@ class Prior(nn.Module):
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
         partial = path.with_suffix(".partial")
         save_file(tensors, partial, metadata={"format": _FORMAT, "card": json.dumps(asdict(card))})
+        partial.chmod(0o644)  # safetensors writes for the owner alone
         partial.replace(path)
 
 
