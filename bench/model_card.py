@@ -31,6 +31,8 @@ A prior of solo piano for `restorer`: preset `{preset}`, {rate} Hz, windows of {
 - Piano: Salamander Grand Piano V3 (Alexander Holm), CC BY 3.0: a Yamaha C5, 30 pitches, 16 velocity layers.
 - Rendered while training, with random transposition, tempo, tuning, touch, damping, room, equalisation, hiss, level.
 
+How it came about, run by run: TRAINING.md.
+
 It has heard one sampled grand piano, and no recording. Other instruments, voices and old recordings it does not know.
 
 ## How
@@ -105,7 +107,7 @@ COLUMNS = {
 def _dev_tables(means: Sequence[Mapping[str, Any]]) -> list[str]:
     tables = []
     for task, columns in COLUMNS.items():
-        rows = [[f"{row[key]:.3g}" for key in columns] for row in means if row["task"] == task]
+        rows = [[f"{row[key]:.4g}" for key in columns] for row in means if row["task"] == task]
         if rows:
             tables.append(f"`{task}`:\n\n" + _table(list(columns.values()), rows))
     return tables
