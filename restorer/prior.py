@@ -69,13 +69,7 @@ class Prior(nn.Module):
         self.whitening = Whitening(taps)
 
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
-        """The denoised estimate of x (batch, length) at noise levels sigma (batch,).
-
-        On a CPU one window at a time: its convolutions round differently for every size of a batch, by enough to be
-        measured, and gain little from company.
-        """
-        if x.device.type == "cpu":
-            return torch.cat([self.denoiser(*one) for one in zip(x.split(1), sigma.split(1), strict=True)])
+        """The denoised estimate of x (batch, length) at noise levels sigma (batch,)."""
         return self.denoiser(x, sigma)
 
     def level(self, x: Tensor, below_hz: float = LEVEL_BAND_HZ, heard: Tensor | None = None) -> Tensor:

@@ -51,7 +51,7 @@ def test_the_evaluations_it_reports_are_those_that_happen(tiny, monkeypatch, tas
         return restore(*arguments, **options, progress=evaluated)
 
     monkeypatch.setattr(speed, "restore_windows", counted)
-    (row,) = timed(tiny, task)
+    (row,) = timed(tiny, task, batch_size=1)
     assert row.evaluations == calls[-1] == n_evaluations(speed._TASKS[task][1])
 
 

@@ -32,7 +32,16 @@ def restore_windows(
     starts: the absolute sample at which each window's inner part begins; it keys the noise and places the damage.
     No value of a window depends on its neighbours in the batch. A silent window gets nothing.
     progress: called once per network evaluation.
+
+    On a CPU one window at a time: convolutions and FFTs there round differently for every size of a batch, which
+    bfloat16 makes large enough to be measured, and they gain little from company.
     """
+    if prior.device.type == "cpu" and len(starts) > 1:
+        alone = [
+            restore_windows(window[None], [start], damage, prior, settings, seed, progress)
+            for window, start in zip(windows, starts, strict=True)
+        ]
+        return torch.cat(alone)
     whitening = prior.whitening
     whitened = whitening.cut(windows.to(prior.device))
     level = damage.level(whitened, starts, prior)
