@@ -47,7 +47,7 @@ class RestoringStream:
         progress: Callable[[Progress], None] | None = None,
     ) -> None:
         self._prior, self._settings, self._seed = prior, settings, seed
-        self._rate, self._total, self._report = sample_rate, total, progress
+        self._report = progress
         self._damage: Damage = damage_of(task, sample_rate, prior.sample_rate)
         self._at_once = max(1, batch_size // channels)
         self._to_prior = Resampler(sample_rate, prior.sample_rate, channels)
@@ -59,6 +59,12 @@ class RestoringStream:
         self._next: Window | None = next(self._windows, None)
         self._ready: list[tuple[Window, Samples]] = []
         self.windows_done = 0
+        self._total_s: float | None = None
+        self._windows_total: int | None = None
+        if total is not None:
+            at_prior = resampled_length(total, sample_rate, prior.sample_rate)
+            self._total_s = total / sample_rate
+            self._windows_total = self._damage.count(prior.length, at_prior)
 
     def push(self, block: Samples) -> Samples:
         """The next frames in; those out that are finished by now, perhaps none."""
@@ -139,12 +145,7 @@ class RestoringStream:
         if self._report is None:
             return
         heard_s = self._heard.end / self._prior.sample_rate
-        total_s = None if self._total is None else self._total / self._rate
-        count = None
-        if self._total is not None:
-            at_prior = resampled_length(self._total, self._rate, self._prior.sample_rate)
-            count = self._damage.count(self._prior.length, at_prior)
-        self._report(Progress(self.windows_done, count, heard_s, total_s))
+        self._report(Progress(self.windows_done, self._windows_total, heard_s, self._total_s))
 
 
 def restore_signal(
