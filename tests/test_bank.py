@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from restorer.errors import AudioError, UsageError
-from restorer.training.bank import LEAD_S, build_bank, load_bank, note_number, save_bank, trimmed
+from restorer.training.bank import LEAD_S, build_bank, load_bank, note_file, note_number, save_bank, trimmed
+from restorer.training.soundfont import PITCHES, record_notes
 
 RATE = 22050
 FACTS = {"name": "sines", "licence": "CC0"}
@@ -125,3 +127,46 @@ def test_refuses_a_note_that_cannot_be_heard(tmp_path: Path, content: bytes | No
         path.write_bytes(content)
     with pytest.raises(AudioError, match="note 69 layer 1"):
         build_bank(tmp_path, tmp_path / "bank.safetensors", **FACTS)
+
+
+@given(st.integers(12, 119), st.integers(1, 16))
+def test_a_notes_file_is_named_as_it_is_read(pitch: int, layer: int) -> None:
+    assert note_number(Path(note_file(pitch, layer)).stem) == (pitch, layer)
+
+
+# SoundFonts
+
+FONT = Path("/usr/share/sounds/sf2/TimGM6mb.sf2")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (shutil.which("fluidsynth") and FONT.is_file()), reason="needs fluidsynth and a SoundFont")
+def test_a_soundfonts_piano_plays_every_note_at_its_pitch(tmp_path: Path) -> None:
+    record_notes(FONT, tmp_path, RATE, layers=2)
+    bank = build_bank(tmp_path, tmp_path / "bank.safetensors", sample_rate=RATE, longest_s=2.0, **FACTS)
+    assert sorted(set(bank.pitch)) == list(PITCHES)
+    assert sorted(set(bank.velocity)) == [31.75, 95.25]
+    for pitch in (45, 69, 81):
+        soft, loud = np.flatnonzero(bank.pitch == pitch)
+        assert bank.loudness_db[loud] > bank.loudness_db[soft] + 6
+        note = bank.samples[0, bank.offset[loud] :][: 2**15].astype(float)
+        spectrum = np.abs(np.fft.rfft(note * np.hanning(note.size)))
+        hertz = np.arange(spectrum.size) * RATE / note.size
+        true = 440 * 2 ** ((pitch - 69) / 12)
+        near = np.abs(np.log2(np.maximum(hertz, 1) / true)) < 0.25
+        assert hertz[near][spectrum[near].argmax()] == pytest.approx(true, rel=0.01)  # a bin is 0.7 Hz
+    assert not list(tmp_path.glob("notes.*"))
+
+
+def test_a_soundfont_without_its_player_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    (tmp_path / "font.sf2").write_bytes(b"RIFF\0\0\0\0sfbk")
+    with pytest.raises(AudioError, match="install it"):
+        record_notes(tmp_path / "font.sf2", tmp_path)
+
+
+def test_what_is_no_soundfont_is_refused(tmp_path: Path) -> None:
+    font = tmp_path / "font.sf2"
+    font.write_bytes(b"no font at all")
+    with pytest.raises(AudioError, match="is no SoundFont"):
+        record_notes(font, tmp_path)

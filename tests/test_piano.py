@@ -22,7 +22,7 @@ from restorer.training.piano import (
     render,
     strings,
 )
-from restorer.training.room import DRY, Acoustics, Peak, equaliser, hiss, impulse_response, lead_samples, recorded
+from restorer.training.room import DRY, Acoustics, Peak, equaliser, hiss, hum, impulse_response, lead_samples, recorded
 from restorer.training.score import Notes, Performance, performances, read_notes
 
 RATE = 44100
@@ -235,6 +235,21 @@ def test_hiss_has_its_level_and_slope() -> None:
     assert level_db == pytest.approx(-40, abs=0.5)  # chi-square, few low bins weigh most
     power = np.square(np.abs(spectrum))
     assert 10 * np.log10(power[1000:2000].mean() / power[4000:8000].mean()) == pytest.approx(6, abs=0.5)
+
+
+def test_hum_has_its_level_and_nothing_but_harmonics() -> None:
+    tones = hum(-40, 50.0, RATE, RATE, np.random.default_rng(1))
+    assert 20 * np.log10(tones.std()) == pytest.approx(-40, abs=0.01)  # whole periods: only float32 rounds
+    power = np.square(np.abs(np.fft.rfft(tones)))  # bins of one hertz
+    assert power[50:651:50].sum() == pytest.approx(power.sum(), rel=1e-5)
+
+
+def test_band_limit_leaves_what_lies_below_and_nothing_above() -> None:
+    white = np.random.default_rng(2).standard_normal(2 * RATE).astype(np.float32)
+    limited = recorded(white, RATE, RATE, Acoustics(band_hz=5000.0))
+    power, original = (np.square(np.abs(np.fft.rfft(x * np.hanning(RATE)))) for x in (limited, white[RATE:]))
+    np.testing.assert_allclose(power[:4700], original[:4700], rtol=1e-3, atol=1e-3 * original.mean())  # float32
+    assert power[5010:].max() < 1e-8 * original.mean()
 
 
 # Excerpts

@@ -164,6 +164,12 @@ def note_number(word: str) -> tuple[int, int]:
     return 12 * (int(octave) + 1) + _STEPS[step] + {"#": 1, "b": -1, None: 0}[sign], int(layer)
 
 
+def note_file(pitch: int, layer: int) -> str:
+    """The name of a recorded note, such as F#2v12.wav."""
+    names = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
+    return f"{names[pitch % 12]}{pitch // 12 - 1}v{layer}.wav"
+
+
 def trimmed(note: Floats, sample_rate: int, longest_s: float) -> Floats:
     """(channels, time), onset LEAD_S after its start, tail cut below TAIL_DB or after `longest_s`, both ends faded."""
     level = np.abs(note).max(axis=0)

@@ -49,7 +49,7 @@ def draw_augmentation(rng: np.random.Generator, channels: int) -> Augmentation:
         tempo=float(np.exp(rng.uniform(np.log(0.8), np.log(1.25)))),
         tuning_cents=float(rng.uniform(-30, 30)),
         colour=colour,
-        touch=float(np.exp(rng.uniform(np.log(0.5), np.log(2.0)))),
+        touch=float(np.exp(rng.uniform(np.log(0.5), np.log(3.0)))),
         contrast_db=float(rng.uniform(0, 15)),
         release_s=float(np.exp(rng.uniform(np.log(0.03), np.log(0.2)))),
         gain_db=float(rng.uniform(-25, 5)),

@@ -1,4 +1,4 @@
-"""What lies between an instrument and its recording: a room, an uneven microphone, a noise floor."""
+"""What lies between an instrument and its recording: a room, an uneven microphone, a noise floor, hum, a band limit."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,6 +13,8 @@ LONGEST_TAIL_S = 1.5  # a room's answer is faded out by here; RT60 2.5 s has fal
 SHORTEST_LEAD_S = 0.02  # takes what wraps round of the zero-phase equaliser's ringing
 _BANDS_HZ = (125.0, 500.0, 2000.0, 8000.0)  # the room's decay is set at these and crosses over between them
 _TILT_OCTAVES = float(np.log2(10000 / 100))
+_HARMONICS = 12  # of the mains; what is above 720 Hz is as weak as any hiss
+_EDGE = 0.05  # a band limit falls over this share of its frequency
 
 
 @dataclass(frozen=True)
@@ -37,13 +39,21 @@ class Acoustics:
     peaks: tuple[Peak, ...] = ()
     hiss_db: float | None = None  # RMS of the noise floor, dB re full scale
     hiss_slope_db: float = 0.0  # per octave: 0 white, -3 pink
+    hum_hz: float | None = None  # of the mains
+    hum_db: float = -60.0  # RMS, dB re full scale
+    band_hz: float | None = None  # nothing is left above, as behind a codec or a lower sample rate
 
 
 DRY = Acoustics()
+_FLOORS_DB = ((-95.0, -65.0), (-95.0, -65.0), (-75.0, -60.0), (-65.0, -45.0))
 
 
 def draw_acoustics(rng: np.random.Generator) -> Acoustics:
-    """A room (one in five is dry), an uneven frequency response and, for most, a noise floor."""
+    """A room (one in five is dry), an uneven response, most with a noise floor, some with hum or a band limit.
+
+    A close-miked sampler is brighter and quieter in its pauses than recordings are: the tilt leans to the dark side,
+    and one noise floor in four is one that is heard.
+    """
     peaks = tuple(
         Peak(float(60 * 200 ** rng.random()), float(rng.uniform(-6, 6)), float(rng.uniform(0.3, 1.2)))
         for _ in range(rng.integers(1, 4))
@@ -54,10 +64,13 @@ def draw_acoustics(rng: np.random.Generator) -> Acoustics:
         wet_db=float(rng.uniform(-25, 2)),
         bass=float(rng.uniform(0.9, 1.4)),
         treble=float(rng.uniform(0.3, 0.9)),
-        tilt_db=float(rng.uniform(-10, 12)),
+        tilt_db=float(rng.uniform(-22, 8)),
         peaks=peaks,
-        hiss_db=None if rng.random() < 0.15 else float(rng.uniform(-95, -62)),
+        hiss_db=None if rng.random() < 0.1 else float(rng.uniform(*rng.choice(_FLOORS_DB))),
         hiss_slope_db=float(rng.uniform(-4, 1)),
+        hum_hz=float(rng.choice((50.0, 60.0))) if rng.random() < 0.1 else None,
+        hum_db=float(rng.uniform(-85, -50)),
+        band_hz=float(np.exp(rng.uniform(np.log(10e3), np.log(20e3)))) if rng.random() < 0.3 else None,
     )
 
 
@@ -82,7 +95,11 @@ def recorded(dry: Floats, lead: int, sample_rate: int, acoustics: Acoustics) -> 
         spectrum *= equaliser(acoustics, n, sample_rate)
     if acoustics.hiss_db is not None:
         spectrum += hiss(acoustics.hiss_db, acoustics.hiss_slope_db, n, sample_rate, rng)
+    if acoustics.band_hz is not None:
+        spectrum *= band_limit(acoustics.band_hz, n, sample_rate)
     heard: Floats = irfft(spectrum, n)[lead : dry.size]
+    if acoustics.hum_hz is not None:
+        heard += hum(acoustics.hum_db, acoustics.hum_hz, heard.size, sample_rate, rng)
     return heard
 
 
@@ -136,6 +153,27 @@ def hiss(level_db: float, slope_db: float, n: int, sample_rate: int, rng: np.ran
     rms = 10 ** (level_db / 20) / np.sqrt(np.square(shape).mean())
     coloured: NDArray[np.complex64] = noise * shape * np.float32(rms * np.sqrt(n / 2))
     return coloured
+
+
+def hum(level_db: float, mains_hz: float, length: int, sample_rate: int, rng: np.random.Generator) -> Floats:
+    """(length,) of that RMS: the mains' harmonics, falling by 3 to 12 dB an octave, each as it happens to be."""
+    number = np.arange(1, _HARMONICS + 1)
+    fall_db = rng.uniform(3, 12) * np.log2(number) + rng.uniform(0, 12, _HARMONICS)
+    amplitude = 10 ** (-fall_db / 20)
+    amplitude *= np.sqrt(2 / np.square(amplitude).sum()) * 10 ** (level_db / 20)
+    phase = 2 * np.pi * mains_hz / sample_rate * np.arange(length)
+    out = np.zeros(length, np.float32)
+    for n, a, begin in zip(number, amplitude, rng.uniform(0, 2 * np.pi, _HARMONICS), strict=True):
+        out += (a * np.sin(n * phase + begin)).astype(np.float32)
+    return out
+
+
+def band_limit(band_hz: float, n: int, sample_rate: int) -> Floats:
+    """Gains of the rfft bins of n samples: 1, falling as a raised cosine up to band_hz, 0 above."""
+    frequency = np.arange(n // 2 + 1) * (sample_rate / n)
+    share = np.clip((band_hz - frequency) / (_EDGE * band_hz), 0, 1)
+    gains: Floats = (0.5 - 0.5 * np.cos(np.pi * share)).astype(np.float32)
+    return gains
 
 
 @lru_cache(maxsize=32)
