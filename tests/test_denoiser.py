@@ -121,9 +121,27 @@ def test_the_loss_weighs_by_one_over_c_out_squared(sigma_data):
             c_skip, c_out = sigma_data**2 / total, s * sigma_data / total.sqrt()
             return (self.clean - c_skip * x * total.sqrt()) / c_out + 0.3
 
-    clean = sigma_data * noise(len(LEVELS), 50)
+    clean = noise(len(LEVELS), 50)
+    clean *= sigma_data / clean.square().mean(-1, keepdim=True).sqrt()
     loss = Preconditioned(Right(clean), sigma_data).loss(clean, LEVELS, noise(len(LEVELS), 50, seed=1))
     torch.testing.assert_close(loss, torch.full_like(loss, 0.09), rtol=1e-9, atol=0)
+
+
+def test_loud_and_soft_items_count_alike():
+    """A network that says nothing of the signal loses 1 at high levels, however loud the signal is."""
+
+    class Mute(nn.Module):
+        """Leaves no trace of what comes in: the denoised estimate is 0."""
+
+        def forward(self, x: Tensor, c_noise: Tensor) -> Tensor:
+            s = (4 * c_noise).exp()[:, None]
+            return -x / s
+
+    level = torch.full((4,), 1e3, dtype=torch.float64)
+    clean = torch.tensor([0.2, 1.0, 5.0, 0.0], dtype=torch.float64)[:, None] * noise(4, 2000)
+    loss = Preconditioned(Mute(), 1.0).loss(clean, level, noise(4, 2000, seed=1))
+    torch.testing.assert_close(loss[:3], torch.ones_like(loss[:3]), rtol=1e-4, atol=0)  # 1 / level^2 remains
+    assert loss[3] < 1e-4  # silence, denoised to silence
 
 
 def test_items_do_not_hear_each_other():

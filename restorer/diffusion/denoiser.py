@@ -15,6 +15,10 @@ class Denoiser(Protocol):
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor: ...
 
 
+LEAST_VARIANCE = 0.02
+"""Of an item, re the data's: what keeps the loss of silence finite."""
+
+
 class Preconditioned(nn.Module):
     """A denoiser from a network F: D = c_skip x + c_out F(c_in x, c_noise), so that F sees and aims at unit variance.
 
@@ -39,9 +43,15 @@ class Preconditioned(nn.Module):
         """The mean square error of each item (batch,), weighed by 1 / c_out^2: about 1 for a network that says nothing.
 
         x: clean (batch, time); sigma: (batch,); noise: (batch, time), standard normal.
+
+        c_out here is that of the item's own variance: with the data's (EDM), a loud window would count hundreds of
+        times as much as a soft one at high levels, and the network would learn little but the loud. How loud a window
+        is can be heard through the noise (its mean square is uncertain by s^2 sqrt(2 / time) only), so that a weight
+        which depends on it leaves the best denoiser what it was.
         """
         denoised = self(x + sigma[:, None] * noise, sigma)
-        weight = (self.sigma_data**2 + sigma**2) / (self.sigma_data * sigma) ** 2
+        variance = x.square().mean(-1).clamp(min=LEAST_VARIANCE * self.sigma_data**2)
+        weight = 1 / variance + 1 / sigma**2
         return weight * (denoised - x).square().mean(-1)
 
 

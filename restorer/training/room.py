@@ -45,7 +45,7 @@ class Acoustics:
 
 
 DRY = Acoustics()
-_FLOORS_DB = ((-95.0, -65.0), (-95.0, -65.0), (-75.0, -60.0), (-65.0, -45.0))
+_FLOORS_DB = ((-95.0, -65.0), (-95.0, -65.0), (-75.0, -60.0), (-66.0, -54.0))
 
 
 def draw_acoustics(rng: np.random.Generator) -> Acoustics:
