@@ -11,6 +11,7 @@ from restorer.bench.severity import TaskName
 
 _AXIS: dict[TaskName, str] = {"bwe": "cutoff", "inpaint": "length of the gaps", "declip": "input SDR"}
 _COLUMNS = 3
+_SPREAD = 0.5  # of the way to the next severity: methods stand side by side, so that their bars can be told apart
 
 
 def plot_tables(rows: Sequence[Row], measures: Sequence[Measure], folder: Path) -> list[Path]:
@@ -43,9 +44,11 @@ def _picture(task: TaskName, rows: Sequence[Row], measures: Sequence[Measure], p
 
 def _panel(panel: Any, rows: Sequence[Row], measure: Measure) -> None:
     severities = list(dict.fromkeys(row.severity for row in rows))
-    for method in dict.fromkeys(row.method for row in rows):
+    methods = list(dict.fromkeys(row.method for row in rows))
+    for number, method in enumerate(methods):
+        beside = _SPREAD * ((number + 0.5) / len(methods) - 0.5)
         points = [
-            (severities.index(row.severity), mean.mean, mean.half_width or 0.0)
+            (severities.index(row.severity) + beside, mean.mean, mean.half_width or 0.0)
             for row in rows
             if row.method == method and (mean := row.values.get(measure.name)) is not None and math.isfinite(mean.mean)
         ]
