@@ -1,6 +1,6 @@
 """Renders excerpts of the test pieces with a SoundFont: clean recordings that no prior trained on, for quality.
 
-    python bench/render_excerpts.py MIDI_FOLDER --soundfont FILE.sf2 --out FOLDER [--count N] [--seconds N] [--rate HZ]
+    python bench/render_test.py MIDI_FOLDER --soundfont FILE.sf2 --out FOLDER [--count N] [--seconds N] [--rate HZ]
 
 MIDI_FOLDER holds the corpus of training (giantmidi/, pop909/, test.txt, validation.txt); pieces of test.txt alone are
 rendered, evenly picked, each from its middle. FOLDER gets NAME.wav, one channel, and NAME.mid, the notes played in it,
