@@ -4,13 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from restorer.bench.cache import Cache, clip_hash, key_of
-from restorer.bench.degrade import Damaged
 from restorer.bench.recordings import Clip
 from restorer.bench.severity import TASKS, TaskName
 from restorer.errors import UsageError
@@ -18,6 +17,9 @@ from restorer.metrics.fad import EmbeddingModel, embed
 from restorer.metrics.lsd import LSD_RATE, log_spectral_distance, log_spectral_distance_in
 from restorer.metrics.sdr import sdr, sdr_improvement
 from restorer.metrics.signals import Signal
+
+if TYPE_CHECKING:
+    from restorer.bench.degrade import Damaged
 
 Vectors = list[list[float]]
 Value = float | Vectors
@@ -71,7 +73,7 @@ class Case:
     """A clip, what was done to it, and what a method made of that: restored (time,)."""
 
     undamaged: Undamaged
-    damaged: Damaged
+    damaged: "Damaged"
     restored: Signal
 
     @cached_property

@@ -150,4 +150,6 @@ def _together(measure: str, members: Sequence[Result]) -> Mean | None:
         return mean_interval([value for member in known if isinstance(value := member.values[measure], float)])
     clean = np.concatenate([member.clean[measure] for member in known])
     restored = np.concatenate([np.asarray(member.values[measure]) for member in known])
+    if min(len(clean), len(restored)) < 2:
+        return None  # a single patch has no spread
     return Mean(frechet_distance(clean, restored), None, len(known))

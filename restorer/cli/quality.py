@@ -82,6 +82,8 @@ def quality(
     """
     severities = _severities(task or [], severity or [])
     Machine(prior, device, batch_size).check()
+    if json_file not in (None, "-") and not Path(str(json_file)).absolute().parent.is_dir():
+        raise UsageError(f"--json {json_file}: there is no folder for it; make it, or choose another")
     from restorer.bench.recordings import sound_files
 
     files = sound_files(folder)

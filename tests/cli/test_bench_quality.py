@@ -27,14 +27,14 @@ def folder(tmp_path, monkeypatch):
 
 
 def words(folder, *more):
-    chosen = ["--method", "none", "--method", "diffusion dc", "--metric", "lsd", "--metric", "sdr", "--device", "cpu"]
-    return ["bench", "quality", str(folder), "--severity", "3dB", *chosen, *more]
+    chosen = ["--method", "none", "--method", "diffusion dc", "--metric", "lsd", "--device", "cpu"]
+    return ["bench", "quality", str(folder), "--severity", "1k", *chosen, *more]
 
 
 def test_tables_json_and_cache(folder, tmp_path, capsys):
     assert app.main(words(folder, "--json", str(tmp_path / "out.json"))) == 0
     printed = capsys.readouterr().out
-    assert printed.splitlines()[0].startswith("declip: mean")
+    assert printed.splitlines()[0].startswith("bwe: mean")
     assert [line.split()[2] for line in printed.splitlines()[2:4]] == ["none", "diffusion"]
     written = json.loads((tmp_path / "out.json").read_text())
     assert [row["recordings"] for row in written["rows"]] == [2, 2]
@@ -49,7 +49,7 @@ def test_a_broken_file_does_not_stop_the_others(folder, capsys):
     assert app.main(words(folder)) == 3
     said = capsys.readouterr()
     assert "c.wav" in said.err
-    assert "3 dB" in said.out
+    assert "1 kHz" in said.out
 
 
 def test_steps_and_churn_are_rows(folder, capsys):
@@ -73,6 +73,7 @@ def test_nothing_measured_is_a_failure(folder, capsys):
         (["--task", "bwe", "--severity", "3dB"], "belongs to --task declip"),
         (["--metric", "peaq"], "--metric 'peaq' is unknown"),
         (["--prior", "organ"], "organ"),
+        (["--json", "no/such/folder/out.json"], "there is no folder for it"),
     ],
 )
 def test_refusals_need_no_torch(tmp_path, more, message):
@@ -91,5 +92,5 @@ def test_an_empty_folder_and_none(tmp_path, capsys):
 
 
 def test_an_unknown_method_is_refused_with_those_there_are(folder, capsys):
-    assert app.main(words(folder, "--method", "magic")) == 2
-    assert "SS-PEW" in capsys.readouterr().err
+    assert app.main([*words(folder), "--method", "magic"]) == 2
+    assert "diffusion dc+rg" in capsys.readouterr().err
