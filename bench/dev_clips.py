@@ -17,13 +17,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import soundfile
-import soxr
-from dev_measures import TASKS, Clip, Restorers, Result, evaluate
+from dev_measures import TASKS, Restorers, Result, evaluate
 from results import write_section
 
+from restorer.bench.recordings import Clip, load_clip, sound_files
 from restorer.bench.speed import describe
-from restorer.errors import AudioError, RestorerError, UsageError
+from restorer.errors import RestorerError, UsageError
 from restorer.metrics.signals import Signal
 from restorer.prior import Prior, load_prior
 from restorer.restore.settings import BWE, DECLIP, INPAINT, Settings
@@ -31,7 +30,6 @@ from restorer.restore.stream import restore_signal
 from restorer.restore.task import BandwidthExtension, Declipping, Inpainting, Task
 from restorer.shipped import DEFAULT_PRIOR
 
-SUFFIXES = {".wav", ".flac", ".mp3", ".ogg", ".aiff"}
 NO_ORIGINAL = "waller"
 # Bandwidth extension by cutoff in Hz: the ratio of distances that counts as half, and as clearly below.
 LSD_RATIO = {1000.0: 0.5, 3000.0: 0.8}
@@ -122,23 +120,10 @@ def load_clips(folder: Path, sample_rate: int, seconds: float | None = None) -> 
 
     Raises UsageError if the folder is missing or has none, AudioError if one cannot be read.
     """
-    files = sorted(folder.iterdir()) if folder.is_dir() else []
-    files = [file for file in files if file.suffix.lower() in SUFFIXES and not file.name.startswith(NO_ORIGINAL)]
+    files = [file for file in sound_files(folder) if not file.name.startswith(NO_ORIGINAL)]
     if not files:
-        raise UsageError(f"{folder} has no clean recording ({', '.join(sorted(SUFFIXES))}): name a folder that has")
-    return [_load(file, sample_rate, seconds) for file in files]
-
-
-def _load(file: Path, sample_rate: int, seconds: float | None) -> Clip:
-    try:
-        samples, rate = soundfile.read(file, dtype="float64", always_2d=True)
-    except soundfile.LibsndfileError as error:
-        raise AudioError(f"{file} cannot be read ({error.error_string}): replace or remove it") from error
-    mono = soxr.resample(samples.mean(axis=1), rate, sample_rate, quality="VHQ")
-    if seconds is not None:
-        length = min(round(seconds * sample_rate), mono.size)
-        mono = mono[(mono.size - length) // 2 :][:length]
-    return Clip(file.stem, mono, sample_rate)
+        raise UsageError(f"{folder} has no clean recording, only {NO_ORIGINAL}...: name a folder that has")
+    return [load_clip(file, seconds, sample_rate) for file in files]
 
 
 def engine_restorers(prior: Prior, seed: int, n_steps: int | None = None) -> Restorers:

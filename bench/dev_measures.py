@@ -1,7 +1,4 @@
-"""What a restorer does to a clean recording that was degraded on purpose: functions without files or printing.
-
-The degradations are written anew here: a measurement leans on nothing that it measures.
-"""
+"""What a restorer does to a clean recording that was degraded on purpose: functions without files or printing."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -9,11 +6,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from scipy.signal import fftconvolve, firwin
 
+from restorer.bench.degrade import low_passed
+from restorer.bench.recordings import Clip
 from restorer.errors import UsageError
 from restorer.metrics.levels import Levels, band_level, level_error, octave_error, quiet_level_error
-from restorer.metrics.lsd import LSD_RATE, LSD_WINDOW, log_spectral_distance
+from restorer.metrics.lsd import LSD_RATE, log_spectral_distance, log_spectral_distance_in
 from restorer.metrics.sdr import clip_to_sdr, sdr
 from restorer.metrics.seams import click_ratio
 from restorer.metrics.signals import Signal
@@ -38,15 +36,6 @@ class Restorers:
     bwe: Callable[[Signal, int, float], Signal]
     inpaint: Callable[[Signal, int, Spans], Signal]
     declip: Callable[[Signal, int, float], Signal]
-
-
-@dataclass(frozen=True)
-class Clip:
-    """A clean recording of one channel: samples (time,) in full-scale units."""
-
-    name: str
-    samples: Signal
-    sample_rate: int
 
 
 @dataclass(frozen=True)
@@ -116,13 +105,6 @@ class Declip:
 Result = Bwe | Inpaint | Declip
 
 
-def low_passed(clean: Signal, sample_rate: int, cutoff_hz: float) -> Signal:
-    """The paper's FIR, order 500, zero phase. Its `width=1` (Hz) asks more of 501 taps than they have, and the Kaiser
-    window firwin makes of it is a rectangle: 21 dB down just above the cutoff, about 60 dB at the top."""
-    taps = firwin(501, cutoff_hz, width=1, window="kaiser", fs=sample_rate)
-    return np.asarray(fftconvolve(clean, taps, mode="same"))
-
-
 def evaluate_bwe(clip: Clip, cutoff_hz: float, restore: Callable[[Signal, int, float], Signal]) -> Bwe:
     rate, clean = clip.sample_rate, clip.samples
     damaged = low_passed(clean, rate, cutoff_hz)
@@ -168,7 +150,7 @@ def evaluate_inpaint(clip: Clip, gap_s: float, restore: Callable[[Signal, int, S
     clicks = [click_ratio(restored, start - fade, stop + fade, rate) for start, stop in gaps]
     errors = [octave_error(clean[i:j], restored[i:j], rate).between(0, HIGHEST_BAND_HZ) for i, j in gaps]
     worst = max((error.worst() for error in errors), key=lambda at: abs(at[1]))
-    lsd_in, lsd_out = (_gap_lsd(clean, x, rate, gaps) for x in (damaged, restored))
+    lsd_in, lsd_out = (log_spectral_distance_in(clean, x, rate, gaps) for x in (damaged, restored))
     return Inpaint(
         clip=clip.name,
         gap_s=gap_s,
@@ -231,17 +213,6 @@ def _distance_to(length: int, start: int, stop: int) -> Signal:
     """Samples from each of `length` samples to the span [start, stop): 0 within, 1 at its neighbours."""
     index = np.arange(length)
     return np.maximum(np.maximum(start - index, index - stop + 1), 0).astype(np.float64)
-
-
-def _gap_lsd(clean: Signal, other: Signal, rate: int, gaps: Sequence[tuple[int, int]]) -> float:
-    """Mean over the gaps; a gap shorter than the window of the distance is seen through one window centred on it."""
-    shortest = -(-LSD_WINDOW * rate // LSD_RATE)
-    distances = []
-    for start, stop in gaps:
-        margin = max(0, (shortest - (stop - start) + 1) // 2)
-        seen = slice(start - margin, stop + margin)
-        distances.append(log_spectral_distance(clean[seen], other[seen], rate))
-    return float(np.mean(distances))
 
 
 def _by_band(levels: Levels) -> dict[int, float]:

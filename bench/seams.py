@@ -24,9 +24,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from dev_clips import load_clips
-from dev_measures import Clip, low_passed
 from results import write_section
 
+from restorer.bench.degrade import low_passed
+from restorer.bench.recordings import Clip
 from restorer.bench.speed import describe
 from restorer.cli.arguments import parse_frequency
 from restorer.errors import RestorerError

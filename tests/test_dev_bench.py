@@ -8,8 +8,10 @@ import dev_clips
 import numpy as np
 import pytest
 import soundfile
-from dev_measures import Clip, Restorers, evaluate, evaluate_bwe, evaluate_declip, evaluate_inpaint, low_passed
+from dev_measures import Restorers, evaluate, evaluate_bwe, evaluate_declip, evaluate_inpaint
 
+from restorer.bench.degrade import low_passed
+from restorer.bench.recordings import Clip
 from restorer.errors import UsageError
 
 RATE = 22050
@@ -153,7 +155,7 @@ def test_json_has_no_infinity(clip):
 
 @pytest.mark.parametrize(
     ("words", "message"),
-    [(["no/such/folder"], "no clean recording"), ([".", "--tasks", "bwe,dance"], "'bwe,dance'")],
+    [(["no/such/folder"], "is not a folder"), ([".", "--tasks", "bwe,dance"], "'bwe,dance'")],
 )
 def test_refusals(words, message):
     with pytest.raises(UsageError, match=message):

@@ -18,7 +18,7 @@ from restorer.metrics.levels import (
     third_octave_bands,
     third_octave_levels,
 )
-from restorer.metrics.lsd import LSD_FLOOR, log_spectral_distance
+from restorer.metrics.lsd import LSD_FLOOR, LSD_RATE, log_spectral_distance, log_spectral_distance_in
 from restorer.metrics.sdr import clip_to_sdr, sdr, sdr_improvement
 from restorer.metrics.seams import click_ratio, largest_step, overlap_level_difference
 
@@ -321,3 +321,18 @@ def test_refusals_are_one_line_with_the_value(call, message):
     with pytest.raises(UsageError, match=message) as caught:
         call()
     assert "\n" not in str(caught.value)
+
+
+def test_the_distance_within_spans_sees_nothing_else():
+    random = np.random.default_rng(0)
+    x = random.standard_normal(3 * LSD_RATE)
+    louder, elsewhere = x.copy(), x.copy()
+    louder[LSD_RATE : 2 * LSD_RATE] *= 10
+    elsewhere[: LSD_RATE // 2] = 0
+    spans = [(LSD_RATE, 2 * LSD_RATE)]
+    assert log_spectral_distance_in(x, louder, LSD_RATE, spans) == pytest.approx(2, abs=1e-9)  # |2 log10 g|
+    assert log_spectral_distance_in(x, elsewhere, LSD_RATE, spans) == 0
+    short = [(LSD_RATE, LSD_RATE + 10)]  # through one window of 2048 samples about it, half of it louder
+    assert 0 < log_spectral_distance_in(x, louder, LSD_RATE, short) < 2
+    with pytest.raises(UsageError, match="no spans"):
+        log_spectral_distance_in(x, x, LSD_RATE, [])

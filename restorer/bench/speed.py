@@ -9,18 +9,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
-from typing import Literal
 
 import torch
 from torch import Tensor
 
+from restorer.bench.severity import TaskName
 from restorer.prior import Prior
 from restorer.restore.damage import damage_of
 from restorer.restore.engine import restore_windows
 from restorer.restore.settings import BWE, DECLIP, INPAINT, Guidance, Settings, n_evaluations
 from restorer.restore.task import BandwidthExtension, Declipping, Inpainting, Task
-
-TaskName = Literal["bwe", "inpaint", "declip"]
 
 PAPER_S: dict[Guidance, float | None] = {"dc": 17.0, "rg": 84.0, "dc+rg": None}
 """Seconds a segment of 2.97 s on one GPU, as Moliner et al. 2022 report them (their Section 5)."""

@@ -27,8 +27,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 all is well, 1 failure, 2 wrong use, 3 some of several files failed, 130 interrupted.",
 )
-for command in (bwe, declip, inpaint, generate, bench, train, bank):
+for command in (bwe, declip, inpaint, generate, train, bank):
     app.command()(command)
+app.add_typer(bench)
 app.add_typer(weights)
 
 

@@ -4,12 +4,14 @@ import math
 import re
 from collections.abc import Iterable
 
+from restorer.bench.severity import Severity
 from restorer.errors import UsageError
 
 _NUMBER = r"\d+(?:\.\d*)?|\.\d+"
 _FREQUENCY = re.compile(rf"({_NUMBER})\s*(k|hz|khz|)", re.IGNORECASE | re.ASCII)
 _DECIBELS = re.compile(rf"([+-]?(?:{_NUMBER}))\s*dB(?:FS)?", re.IGNORECASE | re.ASCII)
 _LINEAR = re.compile(rf"[+-]?(?:{_NUMBER})(?:e-?\d+)?", re.IGNORECASE | re.ASCII)
+_SEVERITY = re.compile(rf"({_NUMBER})\s*(k|hz|khz|ms|s|dB)", re.IGNORECASE | re.ASCII)
 _TIME = re.compile(rf"(?:(?:(\d+):)?(\d+):)?({_NUMBER})", re.ASCII)
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?", re.ASCII)
 
@@ -27,6 +29,27 @@ def parse_frequency(word: str, option: str = "--cutoff") -> float:
     if not 0 < frequency_hz < math.inf:
         raise UsageError(f"{option} {word!r} must lie above 0 Hz; give the highest frequency that is left, such as 1k")
     return frequency_hz
+
+
+def parse_severity(word: str, option: str = "--severity") -> Severity:
+    """A cutoff, gaps of a length, or the SDR that clipping leaves: the unit says which.
+
+    >>> [str(parse_severity(word)) for word in ("3k", "50ms", "1.5s", "10dB")]
+    ['3 kHz', '50 ms', '1500 ms', '10 dB']
+    """
+    written = _SEVERITY.fullmatch(word.strip())
+    if written is None or float(written[1]) == 0:
+        raise UsageError(f"{option} {word!r} is no severity; give a cutoff (1k), gaps (50ms, 1.5s) or an SDR (10dB)")
+    value = float(written[1])
+    match written[2].lower():
+        case "db":
+            return Severity("declip", value)
+        case "ms":
+            return Severity("inpaint", value / 1000)
+        case "s":
+            return Severity("inpaint", value)
+        case _:
+            return Severity("bwe", parse_frequency(word, option))
 
 
 def parse_threshold(word: str, option: str = "--threshold") -> float:

@@ -7,17 +7,26 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from restorer.cli.options import BatchOption, DeviceOption, Machine, PriorOption, StepsOption
+from restorer.cli.quality import quality
 from restorer.restore.settings import Guidance
 from restorer.shipped import DEFAULT_PRIOR
 
 if TYPE_CHECKING:
     from restorer.bench.speed import Timing
 
+bench = typer.Typer(
+    name="bench", help="Time each task and guidance, beside the paper; or measure quality.", rich_markup_mode=None,
+    pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]},
+)  # fmt: skip
+bench.command()(quality)
+
 _COLUMNS = "{:8} {:8} {:8} {:>5} {:>6} {:>5} {:>10} {:>10} {:>9} {:>9}"
 _HEADINGS = ("task", "guidance", "sampler", "steps", "evals", "batch", "s/window", "x realtime", "peak MiB", "paper s")
 
 
-def bench(
+@bench.callback(invoke_without_command=True)
+def speed(
+    context: typer.Context,
     task: Annotated[
         Literal["bwe", "inpaint", "declip"] | None, typer.Option(show_default=False, help="Only this task.")
     ] = None,
@@ -33,10 +42,12 @@ def bench(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable, all at the end.")] = False,
 ) -> None:
-    """Time each task and guidance, beside the paper.
+    """Time each task and guidance, beside the paper; or, as `bench quality FOLDER`, measure quality.
 
     What is timed is the whole restoration of a window (2.97 s); the median of some runs after a warm-up.
     """
+    if context.invoked_subcommand is not None:
+        return
     machine = Machine(prior, device, batch_size)
     machine.check(with_prior=preset is None)
     from restorer.bench.speed import describe, timings

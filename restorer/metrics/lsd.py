@@ -1,5 +1,7 @@
 """Log-spectral distance: how far apart two spectrograms are."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 import soxr
@@ -43,6 +45,26 @@ def log_spectral_distance(
     if band_hz is not None:
         difference = difference[:, _bins_in(band_hz)]
     return float(np.sqrt(np.mean(difference**2, axis=1)).mean())
+
+
+def log_spectral_distance_in(
+    reference: npt.ArrayLike, estimate: npt.ArrayLike, sample_rate: int, spans: Sequence[tuple[int, int]]
+) -> float:
+    """The mean over spans [start, stop) (samples) of the log-spectral distance within each, as log_spectral_distance.
+
+    A span shorter than the window of the distance is seen through one window centred on it.
+    Raises UsageError as log_spectral_distance, and if there are no spans.
+    """
+    first, second = as_pair(reference, estimate)
+    if not spans:
+        raise UsageError("no spans to measure the log-spectral distance in: give at least one")
+    shortest = -(-LSD_WINDOW * sample_rate // LSD_RATE)
+    distances = []
+    for start, stop in spans:
+        margin = max(0, (shortest - (stop - start) + 1) // 2)
+        seen = slice(max(0, start - margin), stop + margin)
+        distances.append(log_spectral_distance(first[seen], second[seen], sample_rate))
+    return float(np.mean(distances))
 
 
 def _log_power(signal: Signal, sample_rate: int) -> Signal:

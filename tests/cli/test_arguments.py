@@ -14,6 +14,7 @@ from restorer.cli.arguments import (
     parse_frequency,
     parse_gap,
     parse_gaps,
+    parse_severity,
     parse_threshold,
     parse_time,
 )
@@ -157,3 +158,16 @@ def test_the_examples_in_the_docstrings_hold():
     import doctest
 
     assert doctest.testmod(arguments).failed == 0
+
+
+def test_the_unit_of_a_severity_says_what_it_is():
+    words = ("3k", "1.5kHz", "800Hz", "50ms", "1.5s", "10dB", "3 db")
+    said = [(each.task, each.value) for each in map(parse_severity, words)]
+    assert said[:3] == [("bwe", 3000), ("bwe", 1500), ("bwe", 800)]
+    assert said[3:] == [("inpaint", 0.05), ("inpaint", 1.5), ("declip", 10), ("declip", 3)]
+
+
+@pytest.mark.parametrize("word", ["", "3", "k", "-3dB", "0ms", "3 m", "1e3Hz"])
+def test_a_severity_without_a_unit_or_a_size_is_refused(word):
+    with pytest.raises(UsageError, match="is no severity"):
+        parse_severity(word)
