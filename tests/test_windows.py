@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from restorer.restore.windows import Tape, fills, grid, grid_size
+from restorer.restore.windows import Tape, fills, grid, grid_around, grid_size
 
 LENGTH = 1024
 
@@ -36,6 +36,29 @@ def gaps(draw: st.DrawFn) -> list[tuple[int, int]]:
         at = first + draw(st.integers(1, 2500))
         spans.append((first, at))
     return spans
+
+
+@given(spans=gaps())
+def test_weights_around_gaps_sum_to_one(spans: list[tuple[int, int]]) -> None:
+    total = spans[-1][1] + LENGTH
+    weights = np.zeros(total + 3 * LENGTH)
+    for window in grid_around(spans, LENGTH):
+        if window.rise[0] >= total:
+            break
+        offset = window.start + LENGTH
+        weights[offset : offset + LENGTH] += window.weights(LENGTH)
+    np.testing.assert_allclose(weights[LENGTH : LENGTH + total], 1.0, atol=1e-12)
+
+
+@given(first=st.integers(300, 5000), size=st.integers(1, LENGTH // 8))
+def test_no_windows_are_cross_faded_in_a_short_gap(first: int, size: int) -> None:
+    gap = first, first + size
+    for window in islice(grid_around([gap], LENGTH), 12):
+        assert window.fall[1] <= gap[0] or window.fall[0] >= gap[1]
+
+
+def test_without_gaps_the_grid_is_the_grid() -> None:
+    assert list(islice(grid_around([], LENGTH), 5)) == list(islice(grid(LENGTH), 5))
 
 
 @given(spans=gaps())

@@ -10,7 +10,7 @@ from restorer.bench.severity import Severity
 from restorer.errors import UsageError
 from restorer.metrics.sdr import clip_to_sdr
 from restorer.metrics.signals import Signal
-from restorer.restore.task import BandwidthExtension, Declipping, Inpainting, Task
+from restorer.restore.task import BandwidthExtension, Declipping, Inpainting, Part
 
 Spans = tuple[tuple[int, int], ...]
 
@@ -24,7 +24,7 @@ class Damaged:
     clip: Clip
     severity: Severity
     samples: Signal
-    task: Task
+    task: Part
     spans: Spans = ()
 
 

@@ -86,3 +86,7 @@ class LowPass:
         A, it leaves 1 - H of the residual y - A(x), most of it around the cutoff.
         """
         return y + apply_fir(x - y, self.crossover)
+
+    def kept(self, x: Tensor) -> Tensor:
+        """What the crossover leaves of x (batch, time), all of it below the cutoff."""
+        return x - apply_fir(x, self.crossover)

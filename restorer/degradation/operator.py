@@ -50,6 +50,15 @@ class Pointwise(Projectable, Protocol):
     def pointwise(self) -> bool: ...
 
 
+@runtime_checkable
+class BandLimit(Projectable, Protocol):
+    """A projectable degradation that keeps one band of x; `project` replaces that, and leaves the rest."""
+
+    def kept(self, x: Tensor, /) -> Tensor:
+        """The part of x (batch, time) that `project` takes from the measurement."""
+        ...
+
+
 @dataclass(frozen=True)
 class Measurement:
     """What was heard, y (batch, time), and the degradation through which it was heard."""
@@ -88,10 +97,15 @@ class Composed:
 
         Exact for pointwise members, by folding y through their projections in the order of application: each leaves a
         sample as the one before has it or frees it towards x. A composition of one member is that member.
-        Raises UsageError where there is no such fold (a low-pass together with anything else).
+        A band limit may come first: then the others' projection of the band that it keeps is what it measured, and its
+        own, which need not be exact, puts the rest of x on top.
+        Raises UsageError where there is no such order (a low-pass after anything else).
         """
         if not has_consistency(self):
             raise UsageError(_no_consistency(self))
+        first, *rest = self.members or (self,)
+        if rest and isinstance(first, BandLimit):
+            return first.project(x, Composed(*rest).project(first.kept(x), y))
         estimate = y
         for member in self.members:
             estimate = require_consistency(member).project(x, estimate)
@@ -132,8 +146,9 @@ class InDomain:
 def has_consistency(degradation: Degradation) -> TypeGuard[Projectable]:
     """Whether `degradation.project` answers: compositions answer for their members, wrappers for what they wrap."""
     if isinstance(degradation, Composed):
-        alone = len(degradation.members) == 1 and has_consistency(degradation.members[0])
-        return alone or degradation.pointwise
+        first, *rest = degradation.members or (None,)
+        alone = not rest and first is not None and has_consistency(first)
+        return alone or degradation.pointwise or (isinstance(first, BandLimit) and Composed(*rest).pointwise)
     if isinstance(degradation, InDomain):
         return has_consistency(degradation.degradation)
     return isinstance(degradation, Projectable)
@@ -148,8 +163,8 @@ def require_consistency(degradation: Degradation) -> Projectable:
 
 def _no_consistency(degradation: Degradation) -> str:
     return (
-        f"{_name(degradation)} has no data consistency (a low-pass has one only alone, gaps and clips also together);"
-        " use reconstruction guidance (rg) without consistency"
+        f"{_name(degradation)} has no data consistency (gaps and clips have one, alone, together and after a"
+        " low-pass); use reconstruction guidance (rg) without consistency"
     )
 
 

@@ -57,10 +57,11 @@ def restore_windows(
     if settings.n_steps > 0:
         denoiser: Denoiser = prior
         if damage.trusted is not None:
-            denoiser = consistent(denoiser, Measurement(wave, InDomain(damage.trusted, whitening.inverse, whitening)))
+            trusted = damage.trusted.on(starts, prior.length).scaled(gain)
+            denoiser = consistent(denoiser, Measurement(wave, InDomain(trusted, whitening.inverse, whitening)))
         x = _sample(_hearing(denoiser, measurement, settings), whitening(wave), prior, noise, settings, progress)
         wave = whitening.inverse(x)
-    change = damage.confined(wave - y)
+    change = damage.confined(wave - y, y, placed)
     return torch.where(silent, 0.0, change / gain)
 
 

@@ -86,7 +86,7 @@ class RestoringStream:
                 break
             samples = self._heard.view(window.start - margin, window.start + length + margin)
             self._next = next(self._windows, None)
-            if self._damage.hurts(samples[margin : margin + length]):
+            if self._damage.hurts(samples[margin : margin + length], window.start):
                 self._ready.append((window, samples))
             else:
                 self._done(1)

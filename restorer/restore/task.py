@@ -24,4 +24,14 @@ class Declipping:
     threshold: float
 
 
-Task = BandwidthExtension | Inpainting | Declipping
+Part = BandwidthExtension | Inpainting | Declipping
+
+
+@dataclass(frozen=True)
+class Repair:
+    """All of these, at most one of each kind: lost highs first, then flattened peaks, then gaps were suffered."""
+
+    parts: tuple[Part, ...]
+
+
+Task = Part | Repair

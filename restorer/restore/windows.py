@@ -60,6 +60,24 @@ def grid_size(length: int, total: int) -> int:
     return -(-total // (length - round(OVERLAP * length)))
 
 
+def grid_around(gaps: Sequence[Span], length: int) -> Iterator[Window]:
+    """The grid's windows, but that the end of one comes early where two would cross-fade inside a gap.
+
+    gaps: sorted, apart. The next window then begins before the gap and has it whole, unless it is nearly as long as
+    a window. Weights sum to 1 at every sample.
+    """
+    guard, overlap = round(GUARD * length), round(OVERLAP * length)
+    fade, hop = overlap - 2 * guard, length - overlap
+    begin, rise = 0, (0, 0)
+    while True:
+        end = begin + hop
+        crossed = [first for first, stop in gaps if first < end + 2 * fade and stop > end - fade]
+        if crossed and min(crossed) - 2 * fade > begin + fade:
+            end = min(crossed) - 2 * fade
+        yield Window(begin - guard, rise, (end, end + fade))
+        begin, rise = end, (end, end + fade)
+
+
 def fills(gaps: Sequence[Span], length: int) -> list[Window]:
     """Windows that fill the gaps (sorted, apart), in the order in which they must run.
 

@@ -1,0 +1,91 @@
+"""Several kinds of damage in one recording, repaired in one pass: one composed operator, one posterior."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from restorer.audio import Samples
+from restorer.degradation import Composed, Degradation, HardClip, Projectable, require_consistency
+from restorer.prior import Prior
+from restorer.restore.damage.single import LostHighs, LostPeaks, LostSpans
+from restorer.restore.windows import Window, grid_around
+
+
+@dataclass(frozen=True)
+class Several:
+    """Damage in the order in which it is undone last to first: a band limit, then clipping, then gaps; None: not that.
+
+    The clipped peaks come from the warm start (social sparsity), which knows them better than a prior does; what it
+    found is trusted outside the gaps, and below the cutoff where there is one. The prior fills the gaps and the highs.
+    """
+
+    highs: LostHighs | None
+    peaks: LostPeaks | None
+    spans: LostSpans | None
+
+    @cached_property
+    def degradation(self) -> Composed:
+        return Composed(*(each.degradation for each in (self.highs, self.peaks, self.spans) if each is not None))
+
+    @cached_property
+    def trusted(self) -> Projectable | None:
+        if self.peaks is None:
+            return None
+        return Composed(*(each.degradation for each in (self.highs, self.spans) if each is not None))
+
+    def level(self, whitened: Tensor, starts: Sequence[int], prior: Prior) -> Tensor:
+        heard = None if self.spans is None else self.spans.undisturbed(whitened, starts)
+        below_hz = {} if self.highs is None else {"below_hz": self.highs.highest_heard_hz}
+        return prior.level(whitened, heard=heard, **below_hz)
+
+    def warm(self, y: Tensor, placed: Degradation) -> Tensor:
+        assert isinstance(placed, Composed)
+        wave = y
+        for member in reversed(placed.members):
+            if isinstance(member, HardClip):
+                assert self.peaks is not None
+                wave = self.peaks.warm(wave, member)
+            else:
+                wave = require_consistency(member).project(torch.zeros_like(wave), wave)
+        return wave
+
+    def confined(self, change: Tensor, y: Tensor, placed: Degradation) -> Tensor:
+        if self.highs is None:
+            return change
+        assert isinstance(placed, Composed)
+        high = self.highs.confined(change, y, placed)
+        return high + Composed(*placed.members[1:]).project(y + change - high, y) - y
+
+    def windows(self, length: int) -> Iterator[Window]:
+        return grid_around(() if self.spans is None else self.spans.degradation.spans, length)
+
+    def count(self, length: int, total: int) -> int:
+        number = 0
+        for window in self.windows(length):
+            if window.rise[0] >= total:
+                break
+            number += 1
+        return number
+
+    def after(self, known_until: int) -> Self:
+        return self
+
+    def heard(self, original: Samples, start: int) -> Samples:
+        return original if self.spans is None else self.spans.heard(original, start)
+
+    def hurts(self, block: Samples, start: int) -> bool:
+        return any(each.hurts(block, start) for each in (self.highs, self.peaks, self.spans) if each is not None)
+
+    def repaired(self, original: Samples, change: Samples, start: int) -> Samples:
+        if self.highs is not None:
+            return self.heard(original, start) + change
+        sound = original if self.peaks is None else self.peaks.repaired(original, change, start)
+        if self.spans is None:
+            return sound
+        weight = self.spans.weight(original, start)
+        return np.where(weight == 1, 0.0, (1 - weight) * sound) + weight * (self.heard(original, start) + change)

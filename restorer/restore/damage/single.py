@@ -1,0 +1,141 @@
+"""One kind of damage: lost highs, lost spans, lost peaks."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from restorer.audio import Samples
+from restorer.classical.social import social
+from restorer.degradation import Degradation, Gaps, HardClip, LowPass, require_consistency
+from restorer.dsp.filters import apply_fir
+from restorer.prior import Prior
+from restorer.restore.windows import Window, fills, grid, grid_size
+
+_RESTLESS = 1 / 64  # share of a window, beside a gap, where its edge rings in the whitened domain
+
+
+class _Anywhere:
+    """Damage that may be anywhere: windows of a grid, each on its own."""
+
+    def windows(self, length: int) -> Iterator[Window]:
+        return grid(length)
+
+    def count(self, length: int, total: int) -> int:
+        return grid_size(length, total)
+
+    def after(self, known_until: int) -> Self:
+        return self
+
+    def heard(self, original: Samples, start: int) -> Samples:
+        return original
+
+
+@dataclass(frozen=True)
+class LostHighs(_Anywhere):
+    """Band-limited: all below the cutoff stays, by a complementary crossover."""
+
+    degradation: LowPass
+    trusted: None = None
+
+    @property
+    def highest_heard_hz(self) -> float:
+        return 0.9 * self.degradation.cutoff_hz
+
+    def level(self, whitened: Tensor, starts: Sequence[int], prior: Prior) -> Tensor:
+        return prior.level(whitened, below_hz=self.highest_heard_hz)
+
+    def warm(self, y: Tensor, placed: Degradation) -> Tensor:
+        return self.degradation.project(torch.zeros_like(y), y)
+
+    def confined(self, change: Tensor, y: Tensor, placed: Degradation) -> Tensor:
+        return apply_fir(change, self.degradation.crossover)
+
+    def hurts(self, block: Samples, start: int) -> bool:
+        return bool(block.any())
+
+    def repaired(self, original: Samples, change: Samples, start: int) -> Samples:
+        return original + change
+
+
+@dataclass(frozen=True)
+class LostSpans:
+    """Gaps; `at_file_rate` are the same ones in the file's samples."""
+
+    degradation: Gaps
+    at_file_rate: Gaps
+    trusted: None = None
+
+    def windows(self, length: int) -> Iterator[Window]:
+        return iter(fills(self.degradation.spans, length))
+
+    def count(self, length: int, total: int) -> int:
+        return len(fills(self.degradation.spans, length))
+
+    def after(self, known_until: int) -> Self:
+        left = ((max(first, known_until), stop) for first, stop in self.degradation.spans if stop > known_until)
+        return replace(self, degradation=replace(self.degradation, spans=tuple(left)))
+
+    def heard(self, original: Samples, start: int) -> Samples:
+        # In a gap the recording's own samples are not to be trusted, and may not even be finite music.
+        return np.where(self.weight(original, start) == 1, 0.0, original)
+
+    def weight(self, original: Samples, start: int) -> Samples:
+        """(frames, 1): 1 in the gaps, falling to 0 over their fades; at the file's rate."""
+        return self.at_file_rate.on([start], len(original)).weights(len(original))[0].numpy()[:, None]
+
+    def level(self, whitened: Tensor, starts: Sequence[int], prior: Prior) -> Tensor:
+        return prior.level(whitened, heard=self.undisturbed(whitened, starts))
+
+    def undisturbed(self, whitened: Tensor, starts: Sequence[int]) -> Tensor:
+        """(batch, time): 1 where whitened windows hear the recording, 0 in the gaps and where their edges ring."""
+        length = whitened.shape[-1]
+        wide = replace(self.degradation, fade=round(_RESTLESS * length)).on(starts, length)
+        return (wide.weights(length) == 0).to(whitened)
+
+    def warm(self, y: Tensor, placed: Degradation) -> Tensor:
+        return require_consistency(placed).project(torch.zeros_like(y), y)
+
+    def confined(self, change: Tensor, y: Tensor, placed: Degradation) -> Tensor:
+        return change
+
+    def hurts(self, block: Samples, start: int) -> bool:
+        return bool((self.degradation.on([start], len(block)).weights(len(block)) > 0).any())
+
+    def repaired(self, original: Samples, change: Samples, start: int) -> Samples:
+        return self.heard(original, start) + self.weight(original, start) * change
+
+
+@dataclass(frozen=True)
+class LostPeaks(_Anywhere):
+    """Flattened at +-threshold; `at_file_rate` decides which samples were reliable.
+
+    Where the peaks' energy is, in the lows, social sparsity knows better than a prior: the sampler starts from its
+    estimate, and keeps it there.
+    """
+
+    degradation: HardClip
+    at_file_rate: HardClip
+    sample_rate: int  # the prior's
+    trusted: LowPass
+
+    def level(self, whitened: Tensor, starts: Sequence[int], prior: Prior) -> Tensor:
+        return prior.level(whitened)
+
+    def warm(self, y: Tensor, placed: Degradation) -> Tensor:
+        assert isinstance(placed, HardClip)
+        return social(y, placed, self.sample_rate)
+
+    def confined(self, change: Tensor, y: Tensor, placed: Degradation) -> Tensor:
+        return change
+
+    def hurts(self, block: Samples, start: int) -> bool:
+        return bool(self.degradation.clipped(torch.from_numpy(block)).any())
+
+    def repaired(self, original: Samples, change: Samples, start: int) -> Samples:
+        wave = torch.from_numpy(original)
+        projected: Samples = self.at_file_rate.project(wave + torch.from_numpy(change), wave).numpy()
+        return projected
