@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import pad
 
-from restorer.classical import social as social_module
-from restorer.classical.aspade import ASPADE, AspadeSettings, aspade, cut, join, tight_window, window_length
-from restorer.classical.social import SS_EW, SS_PEW, SocialSettings, social
+from restorer.classical import segments as segments_module
+from restorer.classical.aspade import ASPADE, AspadeSettings, aspade
+from restorer.classical.frames import cut, join, tight_window, window_length
+from restorer.classical.social import SS_EW, SS_PEW, SocialSettings, _box, social
 from restorer.degradation import HardClip
 from restorer.errors import UsageError
 from restorer.metrics.sdr import clip_to_sdr, sdr, sdr_improvement
@@ -137,7 +138,7 @@ def test_segments_join_to_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     x = torch.cat([tones(seed) for seed in (1, 2, 3)], dim=1)
     y, clip = clipped_to(x, 7.0)
     whole = social(y, clip, RATE, SHORT_PEW)
-    monkeypatch.setattr(social_module, "_CORE", 4)
+    monkeypatch.setattr(segments_module, "_CORE", 4)
     in_parts = social(y, clip, RATE, SHORT_PEW)
     gain, gain_in_parts = (sdr_improvement(x[0].numpy(), y[0].numpy(), z[0].numpy()) for z in (whole, in_parts))
     assert not torch.equal(in_parts, whole)  # it was cut
@@ -151,9 +152,9 @@ def test_cutting_and_joining_is_the_identity(time: int, log_length: int, segment
     """Frames of a tight window, and weighted segments of 20 windows, both for every length. 1e-12: float64 sums."""
     x = torch.randn(2, time, generator=torch.Generator().manual_seed(time), dtype=torch.float64)
     if segmented:
-        pieces = social_module._segments(x, 8)
-        weighted = pieces * social_module._weights(pieces, 8)
-        assert_close(social_module._overlapped(weighted, time, 8), x, 1e-12)
+        pieces = segments_module.cut_segments(x, 8)
+        weighted = pieces * segments_module.segment_weights(pieces, 8)
+        assert_close(segments_module.join_segments(weighted, time, 8), x, 1e-12)
     else:
         window = tight_window(2**log_length, x)
         assert_close(join(cut(x, window), window, time), x, 1e-12)
@@ -163,7 +164,7 @@ def test_neighbours_are_summed_in_a_box() -> None:
     """One coefficient spreads over frames x bins, and is cut off at the ends."""
     e = torch.zeros(1, 9, 9)
     e[0, 4, 0] = 1
-    spread = social_module._box(social_module._box(e, 3, -1), 5, -2)
+    spread = _box(_box(e, 3, -1), 5, -2)
     expected = torch.zeros(1, 9, 9)
     expected[0, 2:7, :2] = 1
     assert torch.equal(spread, expected)
