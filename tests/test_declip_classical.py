@@ -16,7 +16,9 @@ from torch.nn.functional import pad
 from restorer.classical import segments as segments_module
 from restorer.classical.aspade import ASPADE, AspadeSettings, aspade
 from restorer.classical.frames import cut, join, tight_window, window_length
+from restorer.classical.janssen import JANSSEN_CLIP, janssen_clip
 from restorer.classical.social import SS_EW, SS_PEW, SocialSettings, _box, social
+from restorer.classical.weighted_l1 import WEIGHTED_L1, WeightedL1Settings, weighted_l1
 from restorer.degradation import HardClip
 from restorer.errors import UsageError
 from restorer.metrics.sdr import clip_to_sdr, sdr, sdr_improvement
@@ -28,10 +30,15 @@ SHORT_EW = replace(SS_EW, window_s=0.064, n_iterations=150, momentum=0.93)
 SHORT_ASPADE = replace(ASPADE, window_s=0.064, max_iterations=60)
 
 Method = Callable[[Tensor, HardClip], Tensor]
+SHORT_L1 = replace(WEIGHTED_L1, window_s=0.064, n_iterations=150)
+SHORT_JANSSEN = replace(JANSSEN_CLIP, window_s=0.064, order=100)
+
 METHODS: dict[str, Method] = {
     "aspade": lambda y, clip: aspade(y, clip, RATE, SHORT_ASPADE),
     "social pew": lambda y, clip: social(y, clip, RATE, SHORT_PEW),
     "social ew": lambda y, clip: social(y, clip, RATE, SHORT_EW),
+    "weighted l1": lambda y, clip: weighted_l1(y, clip, RATE, SHORT_L1),
+    "janssen": lambda y, clip: janssen_clip(y, clip, RATE, SHORT_JANSSEN),
 }
 every_method = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS.keys())
 
@@ -64,6 +71,23 @@ def test_the_estimate_is_consistent(method: Method, dtype: torch.dtype) -> None:
     assert bool((estimate[y >= clip.high] >= clip.high).all())
     assert bool((estimate[y <= clip.low] <= clip.low).all())
     assert_consistent(clip, estimate, y)  # exact: clip_to_sdr's level is what the clipped samples hold
+
+
+RAW: dict[str, Method] = {
+    "aspade": lambda y, clip: aspade(y, clip, RATE, replace(SHORT_ASPADE, consistent=False)),
+    "social pew": lambda y, clip: social(y, clip, RATE, replace(SHORT_PEW, consistent=False)),
+}
+
+
+@pytest.mark.parametrize("name", RAW)
+def test_a_raw_estimate_is_near_the_consistent_one(name: str) -> None:
+    """It disagrees with what was measured, a little: what the projection adds is the lesser part of the change."""
+    y, clip = clipped_to(tones(1, 2000), 7.0)
+    raw, consistent = RAW[name](y, clip), METHODS[name](y, clip)
+    assert not torch.equal(clip(raw), y)
+    assert float((raw - consistent).norm()) < 0.5 * float((consistent - y).norm())
+    silence = torch.zeros(1, 1000)
+    assert torch.equal(RAW[name](silence, clip), silence)
 
 
 @every_method
@@ -185,6 +209,7 @@ def test_windows_are_powers_of_two() -> None:
         lambda: SocialSettings(stop=0.0),
         lambda: SocialSettings(n_iterations=0),
         lambda: SocialSettings(momentum=1.0),
+        lambda: WeightedL1Settings(step=0.0),
         lambda: window_length(0.0001, RATE),
         lambda: window_length(0.1, math.inf),
     ],

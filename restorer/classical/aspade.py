@@ -13,9 +13,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from restorer.classical.frames import check_waveform, clip_level, cut, framed, join, tight_window, window_length
+from restorer.classical.frames import (
+    check_positive,
+    check_waveform,
+    clip_level,
+    cut,
+    framed,
+    join,
+    tight_window,
+    window_length,
+)
 from restorer.degradation import HardClip
-from restorer.errors import UsageError
 
 _UNKNOWN = 2
 _CHUNK = 2**21  # samples of frames worked on together: bounds the memory to a few hundred MB
@@ -41,9 +49,7 @@ class AspadeSettings:
     consistent: bool = True
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if name != "consistent" and not 0 < value < math.inf:
-                raise UsageError(f"{name} {value:g}: must be above 0 and finite; the default is a safe choice")
+        check_positive(self)
 
 
 ASPADE = AspadeSettings()

@@ -22,6 +22,13 @@ def check_waveform(y: Tensor) -> None:
         raise UsageError("the waveform has samples that are NaN or infinite: remove them first")
 
 
+def check_positive(settings: object) -> None:
+    """Raises UsageError unless every number among the fields of a dataclass is above 0 and finite."""
+    for name, value in vars(settings).items():
+        if not isinstance(value, bool) and not 0 < value < math.inf:
+            raise UsageError(f"{name} {value:g}: must be above 0 and finite; the default is a safe choice")
+
+
 def clip_level(clip: HardClip, y: Tensor) -> Tensor:
     """The greater of both levels of every item of y: (batch, 1)."""
     high, low = (torch.as_tensor(level).to(y) for level in (clip.high, clip.low))
