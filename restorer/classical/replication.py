@@ -30,10 +30,12 @@ from restorer.errors import UsageError
 @dataclass(frozen=True)
 class ReplicationSettings:
     """`window_s`: window in seconds, taken to the nearest power of two in samples. `fit_octaves`: how far below the
-    cutoff the spectrum's slope is learned. Raises UsageError for values that are not positive."""
+    cutoff the spectrum's slope is learned. `least_fall_db`: how much levels fall per octave at the least, for music
+    falls faster in its highs than the octaves below a low cutoff tell. Raises UsageError for values not positive."""
 
     window_s: float = 0.046
     fit_octaves: float = 2.0
+    least_fall_db: float = 12.0
 
     def __post_init__(self) -> None:
         check_positive(self)
@@ -64,6 +66,7 @@ def replicate(y: Tensor, low_pass: LowPass, sample_rate: float, settings: Replic
             " bins must lie below the cutoff; choose a longer window"
         )
     slope = _slope(spectrum, round(top / 2**settings.fit_octaves), top)
+    slope = slope.clamp_max(-settings.least_fall_db / (20 * math.log10(2)))
     filled = _patched(spectrum, top, shift, slope)
     wide = join(torch.fft.irfft(filled, n=length), window, y.shape[-1])
     return low_pass.project(wide, y)
@@ -82,7 +85,7 @@ def _patched(spectrum: Tensor, top: int, shift: int, slope: Tensor) -> Tensor:
 
 
 def _slope(spectrum: Tensor, low: int, top: int) -> Tensor:
-    """The exponent by which magnitudes fall with frequency in bins low..top of each item, at most 0: (batch, 1, 1).
+    """The exponent by which magnitudes fall with frequency in bins low..top of each item: (batch, 1, 1).
 
     A straight line through log mean power over log frequency, every octave weighing alike. Silence: 0.
     """
@@ -95,4 +98,4 @@ def _slope(spectrum: Tensor, low: int, top: int) -> Tensor:
     total = weight.sum(-1, keepdim=True).clamp_min(torch.finfo(power.dtype).tiny)  # silence has no weight at all
     x = octaves - (weight * octaves).sum(-1, keepdim=True) / total
     spread = (weight * x.square()).sum(-1, keepdim=True).clamp_min(torch.finfo(power.dtype).tiny)
-    return ((weight * x * level).sum(-1, keepdim=True) / spread).clamp_max(0)[..., None]
+    return ((weight * x * level).sum(-1, keepdim=True) / spread)[..., None]

@@ -29,7 +29,7 @@ class WeightedL1Settings:
 
     window_s: float = 0.186
     n_iterations: int = 300
-    step: float = 1.0
+    step: float = 10.0
 
     def __post_init__(self) -> None:
         check_positive(self)
