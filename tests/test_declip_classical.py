@@ -31,7 +31,7 @@ SHORT_ASPADE = replace(ASPADE, window_s=0.064, max_iterations=60)
 
 Method = Callable[[Tensor, HardClip], Tensor]
 SHORT_L1 = replace(WEIGHTED_L1, window_s=0.064, n_iterations=150)
-SHORT_JANSSEN = replace(JANSSEN_CLIP, window_s=0.064, order=100)
+SHORT_JANSSEN = replace(JANSSEN_CLIP, window_s=0.032, order=50, n_iterations=2)
 
 METHODS: dict[str, Method] = {
     "aspade": lambda y, clip: aspade(y, clip, RATE, SHORT_ASPADE),

@@ -19,7 +19,15 @@ from torch import Tensor
 from restorer.classical.autoregression import FLOOR, Indices, Wave, bridge, burg
 from restorer.classical.contexts import fill_gaps
 from restorer.classical.extrapolate import two_sided
-from restorer.classical.frames import check_positive, check_waveform, framed, join, tight_window, window_length
+from restorer.classical.frames import (
+    HOPS_PER_WINDOW,
+    check_positive,
+    check_waveform,
+    framed,
+    join,
+    tight_window,
+    window_length,
+)
 from restorer.degradation import Gaps, HardClip
 
 
@@ -77,7 +85,7 @@ def janssen_gaps(y: Tensor, gaps: Gaps, sample_rate: float, settings: JanssenGap
 def janssen_clip(y: Tensor, clip: HardClip, sample_rate: float, settings: JanssenClip = JANSSEN_CLIP) -> Tensor:
     """An estimate x (batch, time) of the dtype and on the device of y (batch, time), with clip(x) = y if consistent.
 
-    Reliable samples are those of y in either case. The recording's ends are mirrored, for beyond them nothing is known.
+    Reliable samples are those of y in either case. Beyond the recording's ends nothing is taken for known.
     Raises UsageError as `check_waveform` and `window_length` do.
     """
     check_waveform(y)
@@ -85,21 +93,28 @@ def janssen_clip(y: Tensor, clip: HardClip, sample_rate: float, settings: Jansse
     clipped = clip.clipped(y)
     if not bool(clipped.any()):
         return y.clone()
-    time = y.shape[-1]
-    mirrored = torch.from_numpy(np.pad(np.arange(time), length, mode="reflect")).to(y.device)
+    time, hop = y.shape[-1], length // HOPS_PER_WINDOW
     window = tight_window(length, y)
-    pieces = framed(y[:, mirrored], length).clone()
-    unknown = framed(clipped[:, mirrored], length)
-    for row, place in unknown.any(-1).nonzero().tolist():
+    pieces = framed(y, length).clone()
+    for row, place in framed(clipped, length).any(-1).nonzero().tolist():
         low, high = (torch.as_tensor(level).to(y).expand(len(y), 1)[row] for level in (clip.low, clip.high))
-        x = pieces[row, place].double().cpu().numpy()
-        missing = unknown[row, place].nonzero()[:, 0].cpu().numpy()
-        pieces[row, place] = torch.from_numpy(_declipped(x, missing, float(low), float(high), settings)).to(y)
-    estimate = join(pieces * window, window, mirrored.numel())[:, length : length + time]
+        start = (place + 1) * hop - length  # of the frame; what is looked at is a window within the recording
+        begin = max(0, min(start, time - length))
+        x = y[row, begin : begin + length].double().cpu().numpy()
+        missing = clipped[row, begin : begin + length].nonzero()[:, 0].cpu().numpy()
+        found = torch.from_numpy(_declipped(x, missing, float(low), float(high), begin == 0, settings)).to(y)
+        first, stop = max(0, start), min(time, start + length)
+        pieces[row, place, first - start : stop - start] = found[first - begin : stop - begin]
+    estimate = join(pieces * window, window, time)
     return clip.project(estimate, y) if settings.consistent else torch.where(clipped, estimate, y)
 
 
-def _declipped(x: Wave, missing: Indices, low: float, high: float, settings: JanssenClip) -> Wave:
+def _declipped(x: Wave, missing: Indices, low: float, high: float, opening: bool, settings: JanssenClip) -> Wave:
+    """x (time,) with its `missing` samples found; at the opening of a recording time is turned round, for a bridge
+    runs on where x ends, but takes it to begin in silence."""
+    if opening:
+        turned = _declipped(x[::-1].copy(), x.size - 1 - missing[::-1], low, high, False, settings)
+        return turned[::-1].copy()
     above = x[missing] > 0
     for _ in range(settings.n_iterations):
         x = bridge(x, missing, burg(x, settings.order, FLOOR))

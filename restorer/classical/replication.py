@@ -65,7 +65,9 @@ def replicate(y: Tensor, low_pass: LowPass, sample_rate: float, settings: Replic
             f"a cutoff of {low_pass.cutoff_hz:g} Hz and a window of {settings.window_s:g} s: {2 * HOPS_PER_WINDOW}"
             " bins must lie below the cutoff; choose a longer window"
         )
-    slope = _slope(spectrum, round(top / 2**settings.fit_octaves), top)
+    edge = HOPS_PER_WINDOW  # frames at either end in which the recording's edge is heard, a broadband step
+    whole = spectrum[:, edge:-edge] if spectrum.shape[1] > 2 * edge else spectrum
+    slope = _slope(whole, round(top / 2**settings.fit_octaves), top)
     slope = slope.clamp_max(-settings.least_fall_db / (20 * math.log10(2)))
     filled = _patched(spectrum, top, shift, slope)
     wide = join(torch.fft.irfft(filled, n=length), window, y.shape[-1])

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from restorer.classical.frames import check_positive, check_waveform, cut, join, tight_window, window_length
 from restorer.classical.segments import by_segments
@@ -64,7 +65,8 @@ def _sparsest(
 
     The frame is tight, so the product of both steps may be 1. Beyond the recording any sample is consistent.
     """
-    length = window.numel()
+    length, time = window.numel(), y.shape[-1]
+    y, known = pad(y, (length, length)), pad(known, (length, length))
     peak = level * (window.sum() / (2 * math.sqrt(length)))  # of a sine, in an orthonormal DFT
     step = settings.step * peak
     weights = torch.linspace(0, 1, length // 2 + 1).to(y).square()
@@ -76,4 +78,4 @@ def _sparsest(
         free = x - step * join(torch.fft.irfft(dual, n=length, norm="ortho"), window, y.shape[-1])
         new = torch.where(known > 0, clip.project(free, y), free)
         ahead, x = 2 * new - x, new
-    return x
+    return x[:, length : length + time]
