@@ -53,7 +53,7 @@ DECLIPPERS: dict[str, Declipper] = {
 }
 FILLERS: dict[str, Filler] = {"Janssen (gaps)": janssen_gaps, "extrapolation": extrapolate}
 
-SURVEY_DB = {
+SURVEY_DB: dict[str, dict[float, float]] = {
     "A-SPADE": {1: 11.9, 3: 13.9, 5: 15.1, 7: 16.0, 10: 17.3, 15: 19.4, 20: 20.3},
     "SS-PEW": {1: 12.2, 3: 15.0, 5: 16.6, 7: 17.7, 10: 19.0, 15: 21.1, 20: 22.0},
 }
@@ -122,8 +122,9 @@ def table(means: Sequence[Mean], unit: str, survey: bool) -> str:
         mine = {it.severity: f"{it.value_db:.1f} ({it.cost_s:.2g})" for it in means if it.method == method}
         lines.append(f"| {method} | " + " | ".join(mine[severity] for severity in severities) + " |")
         if survey and method in SURVEY_DB:
-            theirs = [SURVEY_DB[method].get(round(severity), float("nan")) for severity in severities]
-            lines.append(f"| {method}, survey's mean | " + " | ".join(f"{value:.1f}" for value in theirs) + " |")
+            theirs = [SURVEY_DB[method].get(severity) for severity in severities]
+            cells = "".join(" |" if value is None else f" {value:.1f} |" for value in theirs)
+            lines.append(f"| {method}, survey's mean |{cells}")
     return "\n".join(lines)
 
 
