@@ -13,9 +13,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import pad
 
-from restorer.classical import social as social_module
-from restorer.classical.aspade import ASPADE, AspadeSettings, aspade, cut, join, tight_window, window_length
-from restorer.classical.social import SS_EW, SS_PEW, SocialSettings, social
+from restorer.classical import segments as segments_module
+from restorer.classical.aspade import ASPADE, AspadeSettings, aspade
+from restorer.classical.frames import cut, join, tight_window, window_length
+from restorer.classical.janssen import JANSSEN_CLIP, janssen_clip
+from restorer.classical.social import SS_EW, SS_PEW, SocialSettings, _box, social
+from restorer.classical.weighted_l1 import WEIGHTED_L1, WeightedL1Settings, weighted_l1
 from restorer.degradation import HardClip
 from restorer.errors import UsageError
 from restorer.metrics.sdr import clip_to_sdr, sdr, sdr_improvement
@@ -27,10 +30,15 @@ SHORT_EW = replace(SS_EW, window_s=0.064, n_iterations=150, momentum=0.93)
 SHORT_ASPADE = replace(ASPADE, window_s=0.064, max_iterations=60)
 
 Method = Callable[[Tensor, HardClip], Tensor]
+SHORT_L1 = replace(WEIGHTED_L1, window_s=0.064, n_iterations=150)
+SHORT_JANSSEN = replace(JANSSEN_CLIP, window_s=0.032, order=50, n_iterations=2)
+
 METHODS: dict[str, Method] = {
     "aspade": lambda y, clip: aspade(y, clip, RATE, SHORT_ASPADE),
     "social pew": lambda y, clip: social(y, clip, RATE, SHORT_PEW),
     "social ew": lambda y, clip: social(y, clip, RATE, SHORT_EW),
+    "weighted l1": lambda y, clip: weighted_l1(y, clip, RATE, SHORT_L1),
+    "janssen": lambda y, clip: janssen_clip(y, clip, RATE, SHORT_JANSSEN),
 }
 every_method = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS.keys())
 
@@ -63,6 +71,23 @@ def test_the_estimate_is_consistent(method: Method, dtype: torch.dtype) -> None:
     assert bool((estimate[y >= clip.high] >= clip.high).all())
     assert bool((estimate[y <= clip.low] <= clip.low).all())
     assert_consistent(clip, estimate, y)  # exact: clip_to_sdr's level is what the clipped samples hold
+
+
+RAW: dict[str, Method] = {
+    "aspade": lambda y, clip: aspade(y, clip, RATE, replace(SHORT_ASPADE, consistent=False)),
+    "social pew": lambda y, clip: social(y, clip, RATE, replace(SHORT_PEW, consistent=False)),
+}
+
+
+@pytest.mark.parametrize("name", RAW)
+def test_a_raw_estimate_is_near_the_consistent_one(name: str) -> None:
+    """It disagrees with what was measured, a little: what the projection adds is the lesser part of the change."""
+    y, clip = clipped_to(tones(1, 2000), 7.0)
+    raw, consistent = RAW[name](y, clip), METHODS[name](y, clip)
+    assert not torch.equal(clip(raw), y)
+    assert float((raw - consistent).norm()) < 0.5 * float((consistent - y).norm())
+    silence = torch.zeros(1, 1000)
+    assert torch.equal(RAW[name](silence, clip), silence)
 
 
 @every_method
@@ -137,7 +162,7 @@ def test_segments_join_to_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     x = torch.cat([tones(seed) for seed in (1, 2, 3)], dim=1)
     y, clip = clipped_to(x, 7.0)
     whole = social(y, clip, RATE, SHORT_PEW)
-    monkeypatch.setattr(social_module, "_CORE", 4)
+    monkeypatch.setattr(segments_module, "_CORE", 4)
     in_parts = social(y, clip, RATE, SHORT_PEW)
     gain, gain_in_parts = (sdr_improvement(x[0].numpy(), y[0].numpy(), z[0].numpy()) for z in (whole, in_parts))
     assert not torch.equal(in_parts, whole)  # it was cut
@@ -151,9 +176,9 @@ def test_cutting_and_joining_is_the_identity(time: int, log_length: int, segment
     """Frames of a tight window, and weighted segments of 20 windows, both for every length. 1e-12: float64 sums."""
     x = torch.randn(2, time, generator=torch.Generator().manual_seed(time), dtype=torch.float64)
     if segmented:
-        pieces = social_module._segments(x, 8)
-        weighted = pieces * social_module._weights(pieces, 8)
-        assert_close(social_module._overlapped(weighted, time, 8), x, 1e-12)
+        pieces = segments_module.cut_segments(x, 8)
+        weighted = pieces * segments_module.segment_weights(pieces, 8)
+        assert_close(segments_module.join_segments(weighted, time, 8), x, 1e-12)
     else:
         window = tight_window(2**log_length, x)
         assert_close(join(cut(x, window), window, time), x, 1e-12)
@@ -163,7 +188,7 @@ def test_neighbours_are_summed_in_a_box() -> None:
     """One coefficient spreads over frames x bins, and is cut off at the ends."""
     e = torch.zeros(1, 9, 9)
     e[0, 4, 0] = 1
-    spread = social_module._box(social_module._box(e, 3, -1), 5, -2)
+    spread = _box(_box(e, 3, -1), 5, -2)
     expected = torch.zeros(1, 9, 9)
     expected[0, 2:7, :2] = 1
     assert torch.equal(spread, expected)
@@ -184,6 +209,7 @@ def test_windows_are_powers_of_two() -> None:
         lambda: SocialSettings(stop=0.0),
         lambda: SocialSettings(n_iterations=0),
         lambda: SocialSettings(momentum=1.0),
+        lambda: WeightedL1Settings(step=0.0),
         lambda: window_length(0.0001, RATE),
         lambda: window_length(0.1, math.inf),
     ],

@@ -60,8 +60,13 @@ class Machine:
 
 def describe(prior: Prior) -> Machine:
     """The device that `prior` is on, by its name."""
-    name = torch.cuda.get_device_name(prior.device) if prior.device.type == "cuda" else _cpu_name()
-    return Machine(name, torch.get_num_threads(), torch.__version__, prior.card.name)
+    return machine(prior.device, prior.card.name)
+
+
+def machine(device: torch.device, prior: str) -> Machine:
+    """A device by its name, for what was measured with the prior of that name, or with none."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name()
+    return Machine(name, torch.get_num_threads(), torch.__version__, prior)
 
 
 def timings(

@@ -12,12 +12,19 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
+from restorer.classical.frames import (
+    check_positive,
+    check_waveform,
+    clip_level,
+    cut,
+    framed,
+    join,
+    tight_window,
+    window_length,
+)
 from restorer.degradation import HardClip
-from restorer.errors import UsageError
 
-HOPS_PER_WINDOW = 4  # 75 % overlap, the survey's
 _UNKNOWN = 2
 _CHUNK = 2**21  # samples of frames worked on together: bounds the memory to a few hundred MB
 
@@ -27,6 +34,8 @@ class AspadeSettings:
     """`window_s`: window in seconds, taken to the nearest power of two in samples. `redundancy`: length of the DFT over
     that of the window. Every `relax_every` iterations `relax_by` more coefficients may stay. A frame is done when its
     spectrum and its sparse copy differ by at most `tolerance` clip levels (norm), or after `max_iterations`.
+    `consistent`: whether the estimate agrees with what was measured, as published; else it is the sparse copy, which
+    is only near it.
 
     Raises UsageError for values that are not positive.
     """
@@ -37,21 +46,20 @@ class AspadeSettings:
     relax_every: int = 1
     tolerance: float = 0.1
     max_iterations: int = 500
+    consistent: bool = True
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if not 0 < value < math.inf:
-                raise UsageError(f"{name} {value:g}: must be above 0 and finite; the default is a safe choice")
+        check_positive(self)
 
 
 ASPADE = AspadeSettings()
 
 
 def aspade(y: Tensor, clip: HardClip, sample_rate: float, settings: AspadeSettings = ASPADE) -> Tensor:
-    """An estimate x (batch, time) with clip(x) = y, of the dtype and on the device of y (batch, time).
+    """An estimate x (batch, time), of the dtype and on the device of y (batch, time), with clip(x) = y if consistent.
 
-    Reliable samples keep their value, clipped ones reach at least their level, both to the rounding of the overlap-add,
-    which the last line removes. A frame without a clipped sample stays as it is, and so does silence.
+    Consistent: reliable samples keep their value, clipped ones reach at least their level, both to the rounding of the
+    overlap-add, which the last line removes. A frame without a clipped sample stays as it is, and so does silence.
     Raises UsageError as `check_waveform` and `window_length` do.
     """
     check_waveform(y)
@@ -61,13 +69,14 @@ def aspade(y: Tensor, clip: HardClip, sample_rate: float, settings: AspadeSettin
     window = tight_window(window_length(settings.window_s, sample_rate), y)
     frames = cut(y, window)
     kind = torch.where(clipped, y.sign(), 0).to(torch.int8)
-    kinds = _framed(kind, window.numel(), _UNKNOWN)  # a view: it takes no memory
+    kinds = framed(kind, window.numel(), _UNKNOWN)  # a view: it takes no memory
     level = clip_level(clip, y)[:, None].expand(*frames.shape[:2], 1)
-    damaged = _framed(clipped, window.numel()).any(-1).nonzero()
+    damaged = framed(clipped, window.numel()).any(-1).nonzero()
     for rows in torch.split(damaged, max(1, _CHUNK // (settings.redundancy * window.numel()))):
         at = tuple(rows.T)
         frames[at] = _sparsest(frames[at], kinds[at], settings.tolerance * level[at], settings)
-    return clip.project(join(frames, window, y.shape[-1]), y)
+    estimate = join(frames, window, y.shape[-1])
+    return clip.project(estimate, y) if settings.consistent else estimate
 
 
 def _sparsest(y: Tensor, kind: Tensor, tolerance: Tensor, settings: AspadeSettings) -> Tensor:
@@ -87,7 +96,7 @@ def _sparsest(y: Tensor, kind: Tensor, tolerance: Tensor, settings: AspadeSettin
         spectrum = torch.fft.rfft(x, n=length, norm="ortho")
         distance = spectrum - sparse
         dual = dual + distance
-        found[active] = x
+        found[active] = x if settings.consistent else torch.fft.irfft(sparse, n=length, norm="ortho")[:, : y.shape[-1]]
         on = math.sqrt(2) * distance.norm(dim=-1) > tolerance[:, 0]  # half a spectrum: the other half counts as well
         if not bool(on.any()):
             break
@@ -102,54 +111,3 @@ def _largest(spectrum: Tensor, count: int) -> Tensor:
     magnitude = spectrum.abs()
     least = magnitude.topk(min(count, magnitude.shape[-1]), sorted=False).values.amin(-1, keepdim=True)
     return spectrum * (magnitude >= least)
-
-
-def check_waveform(y: Tensor) -> None:
-    """Raises UsageError unless y is a waveform (batch, time), float32 or float64, not empty, of finite samples."""
-    if y.ndim != 2 or y.numel() == 0 or y.dtype not in (torch.float32, torch.float64):
-        raise UsageError(f"a {y.dtype} tensor {tuple(y.shape)}: must be float32 or float64 (batch, time), not empty")
-    if not bool(y.isfinite().all()):
-        raise UsageError("the waveform has samples that are NaN or infinite: remove them first")
-
-
-def clip_level(clip: HardClip, y: Tensor) -> Tensor:
-    """The greater of both levels of every item of y: (batch, 1)."""
-    high, low = (torch.as_tensor(level).to(y) for level in (clip.high, clip.low))
-    return torch.maximum(high, -low).expand(y.shape[0], 1)
-
-
-def window_length(window_s: float, sample_rate: float) -> int:
-    """The power of two of samples nearest to `window_s` on a scale of octaves; UsageError below 16 samples."""
-    if not (0 < sample_rate < math.inf and window_s * sample_rate >= 16):
-        raise UsageError(f"a window of {window_s:g} s at {sample_rate:g} Hz: must hold 16 samples; choose a longer one")
-    return int(2 ** round(math.log2(window_s * sample_rate)))
-
-
-def tight_window(length: int, like: Tensor) -> Tensor:
-    """A Hann window whose squares, shifted by a quarter of its length, sum to one: `join(cut(x))` = x."""
-    hann = torch.hann_window(length, dtype=torch.float64)  # squares of its shifts: 3/8 of the number of shifts
-    return (hann * math.sqrt(8 / (3 * HOPS_PER_WINDOW))).to(like)
-
-
-def cut(x: Tensor, window: Tensor) -> Tensor:
-    """x (batch, time), zero beyond its ends, as weighted frames (batch, frames, window), four over every sample."""
-    return _framed(x, window.numel()) * window
-
-
-def _framed(x: Tensor, length: int, beyond: int = 0) -> Tensor:
-    """x (batch, time), `beyond` its ends, as frames without weights (batch, frames, length)."""
-    hop = length // HOPS_PER_WINDOW
-    before = length - hop
-    count = -(-(x.shape[-1] + before) // hop)
-    return pad(x, (before, count * hop - x.shape[-1]), value=beyond).unfold(-1, length, hop)
-
-
-def join(frames: Tensor, window: Tensor, length: int) -> Tensor:
-    """The adjoint of `cut` and, the window being tight, its inverse: (batch, frames, window) to (batch, length)."""
-    batch, count, width = frames.shape
-    hop = width // HOPS_PER_WINDOW
-    parts = (frames * window).reshape(batch, count, HOPS_PER_WINDOW, hop)
-    out = frames.new_zeros(batch, count + HOPS_PER_WINDOW - 1, hop)
-    for k in range(HOPS_PER_WINDOW):
-        out[:, k : k + count] += parts[:, :, k]
-    return out.reshape(batch, -1)[:, width - hop : width - hop + length]
