@@ -1,0 +1,168 @@
+"""Never worse, measured: how far what was sound differs from the recording, as the result goes by."""
+
+import math
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.signal import oaconvolve
+
+from restorer.audio import Samples
+from restorer.degradation import Gaps, HardClip
+from restorer.dsp.filters import crossover_lowpass
+from restorer.restore.damage import file_spans
+from restorer.restore.regions import Regions, runs
+from restorer.restore.task import BandwidthExtension, Declipping, Inpainting, Task
+
+UNTOUCHED_BAND = 0.9
+"""Of the cutoff: below it bandwidth extension changes nothing that counts."""
+
+_LEAK = 1e-3  # -60 dB of the recording's peak, which the crossover keeps with 20 dB to spare
+_APART_S = 0.01
+
+
+@dataclass(frozen=True)
+class Verification:
+    """where: what should have stayed. deviation: the largest change found there; allowed: the largest that is none.
+
+    Both in full scale; peak: the recording's own, to which decibels refer. in_file: measured on the samples as they are
+    stored, else before they were converted (another sample rate, a lower level, a lossy format).
+    """
+
+    where: str
+    deviation: float
+    allowed: float
+    peak: float
+    in_file: bool
+
+    @property
+    def is_kept(self) -> bool:
+        return self.deviation <= self.allowed
+
+    @property
+    def deviation_db(self) -> float:
+        """Relative to the recording's peak; -inf for none."""
+        return 20 * math.log10(self.deviation / self.peak) if self.deviation and self.peak else -math.inf
+
+    def __str__(self) -> str:
+        what = (
+            "exactly 0" if self.deviation == 0 else f"{self.deviation:.3g} of full scale ({self.deviation_db:.0f} dB)"
+        )
+        return f"largest deviation {self.where}: {what}" + ("" if self.in_file else ", before it was converted")
+
+
+class Verifier:
+    """Takes the recording by `heard` and what became of it by `compare`, in blocks of any sizes; tells what it found.
+
+    Holds only the part of the recording that was not yet compared. Raises nothing: a finding is for the report.
+    """
+
+    def __init__(self, task: Task, sample_rate: int, channels: int, *, step: float, in_file: bool) -> None:
+        """step: by how much storing a sample may move it: 0 where its format keeps it."""
+        self._spared = _spared(task, sample_rate, channels)
+        self._step, self._in_file = step, in_file
+        self._waiting: deque[Samples] = deque()
+        self._at = 0
+        self._peak = self._deviation = 0.0
+        self.regions = Regions(round(_APART_S * sample_rate))
+
+    @property
+    def frames(self) -> int:
+        """How many of the recording were compared."""
+        return self._at
+
+    def heard(self, block: Samples) -> None:
+        if len(block):
+            self._peak = max(self._peak, float(np.abs(block).max()))
+            self._waiting.append(block)
+
+    def compare(self, result: Samples) -> None:
+        """The next frames of the result."""
+        while len(result) and self._waiting:
+            block = self._waiting.popleft()
+            count = min(len(block), len(result))
+            if count < len(block):
+                self._waiting.appendleft(block[count:])
+            self._measure(block[:count], result[:count])
+            result = result[count:]
+
+    def finish(self) -> Verification:
+        self._deviation = max(self._deviation, self._spared.rest())
+        missing = sum(map(len, self._waiting))
+        deviation = math.inf if missing else self._deviation  # frames that never came back
+        return Verification(
+            self._spared.where, deviation, self._spared.leak * self._peak + self._step, self._peak, self._in_file
+        )
+
+    def _measure(self, block: Samples, result: Samples) -> None:
+        synthetic, deviation = self._spared.look(block, result, self._at)
+        self.regions.add(runs(synthetic, self._at))
+        self._deviation = max(self._deviation, deviation)
+        self._at += len(block)
+
+
+class _OutsideGaps:
+    leak = 0.0
+    where = "outside the gaps and their fades"
+
+    def __init__(self, gaps: Gaps) -> None:
+        self._gaps = gaps
+
+    def look(self, block: Samples, result: Samples, start: int) -> tuple[NDArray[np.bool_], float]:
+        """Which frames are synthetic, and the largest change of the others."""
+        inside: NDArray[np.bool_] = self._gaps.on([start], len(block)).weights(len(block))[0].numpy() > 0
+        return inside, float(np.abs(result - block)[~inside].max(initial=0.0))
+
+    def rest(self) -> float:
+        return 0.0
+
+
+class _Unclipped:
+    leak = 0.0
+    where = "of the samples that were not clipped"
+
+    def __init__(self, clip: HardClip) -> None:
+        assert isinstance(clip.high, float)
+        assert isinstance(clip.tolerance, float)
+        self._level = clip.high - clip.tolerance
+
+    def look(self, block: Samples, result: Samples, start: int) -> tuple[NDArray[np.bool_], float]:
+        clipped = np.abs(block) >= self._level
+        synthetic: NDArray[np.bool_] = np.any(clipped, axis=1)
+        return synthetic, float(np.abs(result - block)[~clipped].max(initial=0.0))
+
+    def rest(self) -> float:
+        return 0.0
+
+
+class _BelowCutoff:
+    """The change is low-passed as it goes by; the first and last frames, where the filter hangs over, count as well."""
+
+    leak = _LEAK
+
+    def __init__(self, cutoff_hz: float, sample_rate: int, channels: int) -> None:
+        self.where = f"below {UNTOUCHED_BAND * cutoff_hz:g} Hz"
+        self._taps = crossover_lowpass(UNTOUCHED_BAND * cutoff_hz, sample_rate)[:, None]
+        self._held = np.zeros((len(self._taps) - 1, channels))
+
+    def look(self, block: Samples, result: Samples, start: int) -> tuple[NDArray[np.bool_], float]:
+        return np.ones(len(block), dtype=bool), self._lows(result - block)
+
+    def rest(self) -> float:
+        return self._lows(np.zeros_like(self._held))
+
+    def _lows(self, change: Samples) -> float:
+        change = np.concatenate([self._held, change])
+        self._held = change[len(change) - len(self._held) :]
+        return float(np.abs(oaconvolve(change, self._taps, mode="valid", axes=0)).max(initial=0.0))
+
+
+def _spared(task: Task, sample_rate: int, channels: int) -> _OutsideGaps | _Unclipped | _BelowCutoff:
+    match task:
+        case Inpainting(gaps_s):
+            return _OutsideGaps(Gaps(file_spans(gaps_s, sample_rate)))
+        case Declipping(threshold):
+            return _Unclipped(HardClip.symmetric(threshold))
+        case BandwidthExtension(cutoff_hz):
+            return _BelowCutoff(cutoff_hz, sample_rate, channels)
