@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from restorer.cli.app import main as restorer
 from restorer.errors import RestorerError
 
 TAGS = {"title": "Träumerei", "artist": "C. Haskil", "album": "Kinderszenen", "date": "1955", "track": "7/13"}
@@ -31,20 +32,20 @@ FORMATS = ("wav", "flac", "aiff", "caf", "w64", "rf64", "au", "ogg", "mp3")
 # name: (sample rate, channels, ffmpeg's options)
 BY_FFMPEG = {
     "u8.wav": (8000, 1, ["-c:a", "pcm_u8"]),
-    "16.wav": (44100, 2, ["-c:a", "pcm_s16le"]),
-    "24.wav": (96000, 2, ["-c:a", "pcm_s24le"]),
-    "32.wav": (192000, 1, ["-c:a", "pcm_s32le"]),
+    "wav16.wav": (44100, 2, ["-c:a", "pcm_s16le"]),
+    "wav24.wav": (96000, 2, ["-c:a", "pcm_s24le"]),
+    "wav32.wav": (192000, 1, ["-c:a", "pcm_s32le"]),
     "float.wav": (48000, 2, ["-c:a", "pcm_f32le"]),
     "double.wav": (48000, 1, ["-c:a", "pcm_f64le"]),
     "extensible.wav": (48000, 6, ["-c:a", "pcm_s24le"]),
     "eight.wav": (44100, 8, ["-c:a", "pcm_s16le"]),
     "rf64.wav": (44100, 2, ["-c:a", "pcm_s24le", "-rf64", "always"]),
-    "24.w64": (44100, 2, ["-c:a", "pcm_s24le"]),
-    "16.aiff": (44100, 2, ["-c:a", "pcm_s16be", "-write_id3v2", "1"]),
-    "24.aif": (96000, 2, ["-c:a", "pcm_s24be"]),
-    "24.caf": (44100, 2, ["-c:a", "pcm_s24le"]),
-    "16.flac": (44100, 2, ["-sample_fmt", "s16"]),
-    "24.flac": (192000, 2, ["-sample_fmt", "s32", "-bits_per_raw_sample", "24"]),
+    "w64.w64": (44100, 2, ["-c:a", "pcm_s24le"]),
+    "aiff16.aiff": (44100, 2, ["-c:a", "pcm_s16be", "-write_id3v2", "1"]),
+    "aiff24.aif": (96000, 2, ["-c:a", "pcm_s24be"]),
+    "caf24.caf": (44100, 2, ["-c:a", "pcm_s24le"]),
+    "flac16.flac": (44100, 2, ["-sample_fmt", "s16"]),
+    "flac24.flac": (192000, 2, ["-sample_fmt", "s32", "-bits_per_raw_sample", "24"]),
     "five-one.flac": (48000, 6, ["-sample_fmt", "s16"]),
     "flac-named.wav": (44100, 2, ["-f", "flac", "-sample_fmt", "s16"]),
     "vorbis.ogg": (44100, 2, ["-c:a", "libvorbis"]),
@@ -56,7 +57,7 @@ BY_FFMPEG = {
     "wavpack.wv": (44100, 2, ["-c:a", "wavpack", "-sample_fmt", "s16p"]),
     "matroska.mka": (44100, 2, ["-c:a", "flac", "-sample_fmt", "s16"]),
 }  # fmt: skip
-WITH_COVER = ("16.flac", "24.flac", "mp3.mp3", "aac.m4a", "alac.m4a", "16.aiff")
+WITH_COVER = ("flac16.flac", "flac24.flac", "mp3.mp3", "aac.m4a", "alac.m4a", "aiff16.aiff")
 
 
 @dataclass(frozen=True)
@@ -111,11 +112,11 @@ def make(folder: Path) -> None:
             words += ["-i", cover, "-map", "0:a", "-map", "1:v", "-c:v", "copy", "-disposition:v", "attached_pic"]
         words += [part for key, value in TAGS.items() for part in ("-metadata", f"{key}={value}")]
         _ffmpeg(*words, *options, folder / name)
-    (folder / "mp3.mp3").rename(folder / "mp3.mp3")
-    made = soundfile.read(folder / "16.wav", dtype="int16")[0]
-    subprocess.run(["sox", folder / "16.wav", "-b", "24", folder / "by-sox.wav"], check=True)
-    subprocess.run(["sox", folder / "16.wav", folder / "by-sox.aiff"], check=True)
-    soundfile.write(folder / "alac.caf", made, 44100, "ALAC_16", format="CAF")
+    (folder / "mp3.mp3").rename(folder / "mp3-named.wav")
+    made = soundfile.read(folder / "wav16.wav", dtype="int16")[0]
+    subprocess.run(["sox", folder / "wav16.wav", "-b", "24", folder / "sox24.wav"], check=True)
+    subprocess.run(["sox", folder / "wav16.wav", folder / "sox16.aiff"], check=True)
+    soundfile.write(folder / "alac16.caf", made, 44100, "ALAC_16", format="CAF")
     soundfile.write(folder / "sun.au", made, 44100, "PCM_16", format="AU")
 
 
@@ -152,7 +153,7 @@ def samples(path: Path, channels: int) -> np.ndarray:
 
 
 def changed(source: Path, target: Path, before: Seen, after: Seen) -> str:
-    """How many samples outside the gap and its fades differ; or by how much, where a step of 24 bits is all there is."""
+    """How many samples outside the gap and its fades differ; of what was lossy, by how much."""
     one, other = samples(source, before.channels), samples(target, after.channels)
     if len(one) != len(other):
         return f"{len(other) - len(one):+d} frames"
@@ -175,7 +176,7 @@ def rows(folder: Path) -> Iterator[Row]:
         target = Path(facts["output"]["path"])
         before, after = seen(source), seen(target)
         yield Row(source.name, before, after, target.name, changed(source, target, before, after))
-    source = inputs / "16.flac"
+    source = inputs / "flac16.flac"
     for name in FORMATS:
         target = folder / f"as-{name}.{'wav' if name == 'rf64' else name}"
         _restorer("inpaint", source, *WORDS, "--format", name, "--out", target)
@@ -193,7 +194,8 @@ def _facts(outputs: Path, source: Path) -> dict[str, dict[str, str]]:
 
 
 def _restorer(*words: object) -> None:
-    subprocess.run([sys.executable, "-m", "restorer", *map(str, words)], check=True)
+    if code := restorer(list(map(str, words))):
+        raise RestorerError(f"restorer {words[0]} ended with {code}")
 
 
 def _ffmpeg(*words: object) -> None:

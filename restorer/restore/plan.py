@@ -95,6 +95,8 @@ def plan_jobs(
             assert each.source != "-"
             refusals.append(Refusal(each.source, error))
     _require_own_targets(jobs)
+    if sidecar:
+        _require_own_sidecars(jobs)
     writable: list[Job] = []
     for job in jobs:
         try:
@@ -194,6 +196,18 @@ def _require_own_targets(jobs: Sequence[Job]) -> None:
             raise UsageError(
                 f"{other.source} and {job.source} would both become {job.target}; "
                 "rename one, or restore them one after the other into different folders"
+            )
+
+
+def _require_own_sidecars(jobs: Sequence[Job]) -> None:
+    """Raises UsageError if two results, as of take.wav and take.mp3, have one name for their facts."""
+    paths: dict[Path, Job] = {}
+    for job in jobs:
+        other = paths.setdefault(sidecar_path(Path(job.target)), job)
+        if other is not job:
+            raise UsageError(
+                f"{other.source} and {job.source} would both have their facts in {sidecar_path(Path(job.target))}; "
+                "rename one, or leave out --sidecar"
             )
 
 

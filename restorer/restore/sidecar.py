@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import secrets
 from collections.abc import Sequence
@@ -58,7 +59,7 @@ def facts(
         "synthetic": _synthetic(report, task),
         "untouched": None if verification is None else {
             "where": verification.where,
-            "largest_deviation": verification.deviation,
+            "largest_deviation": verification.deviation if math.isfinite(verification.deviation) else None,
             "allowed": verification.allowed,
             "measured_on_stored_samples": verification.in_file,
         },

@@ -88,7 +88,6 @@ class Verifier:
             result = result[count:]
 
     def finish(self) -> Verification:
-        self._deviation = max(self._deviation, self._spared.rest())
         missing = sum(map(len, self._waiting))
         deviation = math.inf if missing else self._deviation  # frames that never came back
         return Verification(
@@ -114,9 +113,6 @@ class _OutsideGaps:
         inside: NDArray[np.bool_] = self._gaps.on([start], len(block)).weights(len(block))[0].numpy() > 0
         return inside, float(np.abs(result - block)[~inside].max(initial=0.0))
 
-    def rest(self) -> float:
-        return 0.0
-
 
 class _Unclipped:
     leak = 0.0
@@ -132,29 +128,29 @@ class _Unclipped:
         synthetic: NDArray[np.bool_] = np.any(clipped, axis=1)
         return synthetic, float(np.abs(result - block)[~clipped].max(initial=0.0))
 
-    def rest(self) -> float:
-        return 0.0
-
 
 class _BelowCutoff:
-    """The change is low-passed as it goes by; the first and last frames, where the filter hangs over, count as well."""
+    """The change is low-passed as it goes by, wherever the filter lies within the recording.
+
+    At its ends, for the length of the filter (2,600 samples for 1 kHz at 44.1 kHz), the cut itself would be measured:
+    what is added above the cutoff ends there as abruptly as the recording does.
+    """
 
     leak = _LEAK
 
     def __init__(self, cutoff_hz: float, sample_rate: int, channels: int) -> None:
         self.where = f"below {UNTOUCHED_BAND * cutoff_hz:g} Hz"
         self._taps = crossover_lowpass(UNTOUCHED_BAND * cutoff_hz, sample_rate)[:, None]
-        self._held = np.zeros((len(self._taps) - 1, channels))
+        self._held = np.zeros((0, channels))
 
     def look(self, block: Samples, result: Samples, start: int) -> tuple[NDArray[np.bool_], float]:
         return np.ones(len(block), dtype=bool), self._lows(result - block)
 
-    def rest(self) -> float:
-        return self._lows(np.zeros_like(self._held))
-
     def _lows(self, change: Samples) -> float:
         change = np.concatenate([self._held, change])
-        self._held = change[len(change) - len(self._held) :]
+        self._held = change[max(0, len(change) - len(self._taps) + 1) :]
+        if len(change) < len(self._taps):
+            return 0.0
         return float(np.abs(oaconvolve(change, self._taps, mode="valid", axes=0)).max(initial=0.0))
 
 
