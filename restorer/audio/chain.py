@@ -7,7 +7,7 @@ from typing import Self
 
 import numpy as np
 
-from restorer.audio.dither import tpdf
+from restorer.audio.dither import needs_dither, tpdf
 from restorer.audio.format import AudioFormat, AudioWriter, Samples
 from restorer.audio.rate import Resampler
 from restorer.errors import AudioError
@@ -149,3 +149,21 @@ class TurnedDown(_Before):
 
     def _discard(self) -> None:
         self._spool.close()
+
+
+def chained(writer: AudioWriter, held: AudioFormat, *, rescales: bool, seed: int) -> list[AudioWriter]:
+    """`writer` and what stands before it for sound of format `held`; into the last one goes the sound.
+
+    To be entered in this order: what is left first hands on what it held back. rescales: peaks that do not fit turn the
+    whole recording down. seed: of the dither, which is added where depth is lost.
+    """
+    chain = [writer]
+    computed = held.sample_rate != writer.format.sample_rate
+    dithers = needs_dither(held, writer.format, computed=computed)
+    if rescales:
+        chain.append(TurnedDown(writer, seed, dithers=dithers))
+    elif dithers:
+        chain.append(Dithered(writer, seed))
+    if computed:
+        chain.append(Resampled(chain[-1], held.sample_rate))
+    return chain

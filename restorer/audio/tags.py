@@ -39,7 +39,7 @@ _ASF = {
     "Title": "TITLE", "Author": "ARTIST", "WM/AlbumTitle": "ALBUM", "WM/AlbumArtist": "ALBUMARTIST", "WM/Year": "DATE",
     "WM/TrackNumber": "TRACKNUMBER", "WM/PartOfSet": "DISCNUMBER", "WM/Genre": "GENRE", "WM/Composer": "COMPOSER",
     "WM/Conductor": "CONDUCTOR", "WM/Publisher": "ORGANIZATION", "WM/ISRC": "ISRC", "Description": "COMMENT",
-    "Copyright": "COPYRIGHT", "WM/Lyrics": "LYRICS",
+    "Copyright": "COPYRIGHT", "WM/Lyrics": "LYRICS", "date": "DATE",
 }  # fmt: skip
 _APE = {"YEAR": "DATE", "TRACK": "TRACKNUMBER", "DISC": "DISCNUMBER", "ALBUM ARTIST": "ALBUMARTIST"}
 _COUNTED = {"TRACKNUMBER": "TRACKTOTAL", "DISCNUMBER": "DISCTOTAL"}
@@ -110,7 +110,8 @@ def to_id3(tags: TagSet) -> ID3:
 
 
 def _fresh(texts: Iterable[Text]) -> tuple[Text, ...]:
-    return tuple((name, value) for name, value in texts if value and not _STALE.fullmatch(name))
+    fresh = ((name, value) for name, value in texts if value and not _STALE.fullmatch(name))
+    return tuple(dict.fromkeys(fresh))
 
 
 def _fresh_id3(tags: ID3) -> ID3:

@@ -6,8 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from restorer.audio import AudioFormat, AudioWriter, Samples
-from restorer.audio.chain import Dithered, Resampled, TurnedDown
-from restorer.audio.dither import needs_dither
+from restorer.audio.chain import chained
 from restorer.audio.writer import FileWriter
 from restorer.restore.task import BandwidthExtension, Task
 from restorer.restore.verify import Verifier
@@ -19,24 +18,13 @@ class Outlet:
 
     def __init__(self, writer: AudioWriter, task: Task, heard: AudioFormat, wanted: Wanted, seed: int) -> None:
         form = writer.format
-        self._end, self._first = writer, writer
-        self._resampled = form.sample_rate != heard.sample_rate
-        self._chain: list[TurnedDown | Dithered | Resampled] = []
-        dithers = needs_dither(heard, form, computed=self._resampled)
-        if wanted.clip_mode == "rescale":
-            self._before(TurnedDown(writer, seed, dithers=dithers))
-        elif dithers:
-            self._before(Dithered(writer, seed))
-        if self._resampled:
-            self._before(Resampled(self._first, heard.sample_rate))
-        self._in_file = not self._resampled and wanted.clip_mode != "rescale" and not form.is_lossy
+        rescales = wanted.clip_mode == "rescale"
+        self._end = writer
+        self._chain = chained(writer, heard, rescales=rescales, seed=seed)
+        self._in_file = form.sample_rate == heard.sample_rate and not rescales and not form.is_lossy
         step = _rounding(heard, form, always=isinstance(task, BandwidthExtension)) if self._in_file else 0.0
         self.verifier = Verifier(task, heard.sample_rate, heard.channels, step=step, in_file=self._in_file)
         self._stack = ExitStack()
-
-    def _before(self, writer: TurnedDown | Dithered | Resampled) -> None:
-        self._chain.append(writer)
-        self._first = writer
 
     def heard(self, block: Samples) -> None:
         """The next frames of the recording; ahead of what becomes of them."""
@@ -44,7 +32,7 @@ class Outlet:
 
     def put(self, block: Samples) -> None:
         """The next frames of the result."""
-        stored = self._first.write(block)
+        stored = self._chain[-1].write(block)
         self.verifier.compare(stored if self._in_file else block)
 
     def copy_instead(self, source: Path) -> bool:
@@ -65,10 +53,10 @@ class Outlet:
     @property
     def notes(self) -> tuple[str, ...]:
         """Complete after the `with` block."""
-        return self._first.notes
+        return self._chain[-1].notes
 
     def __enter__(self) -> Self:
-        for each in (self._end, *self._chain):
+        for each in self._chain:
             self._stack.enter_context(each)
         return self
 

@@ -21,12 +21,13 @@ _SUFFIXES = {
 }  # fmt: skip
 _HEARD = {suffix: container for container, suffixes in reversed(_SUFFIXES.items()) for suffix in suffixes}
 _SUBTYPES: dict[Depth, str] = {"16": "PCM_16", "24": "PCM_24", "32": "PCM_32", "float": "FLOAT"}
+Name = Path | Literal["-"] | None
 _STREAMED = ("wav", "flac", "raw")
 _SAFE_THRESHOLD = 0.25  # peaks four times as high as where they were cut are rare
 
 
-def result_format(source: AudioFormat, wanted: Wanted, task: Task, name: Path | Literal["-"] | None) -> AudioFormat:
-    """name: the target's, whose suffix is heard; None while it has none of its own.
+def result_format(source: AudioFormat, wanted: Wanted, task: Task | None, name: Name) -> AudioFormat:
+    """task: None for what is no restoration. name: the target's, whose suffix is heard; None while it has none.
 
     Raises UsageError where a name denies what was asked, or a container cannot hold it.
     """
@@ -66,7 +67,7 @@ def holds_float(container: str) -> bool:
     return container == "RAW" or can_write(container, "FLOAT")
 
 
-def _fixed_container(form: AudioFormat, wanted: Wanted, name: Path | Literal["-"] | None) -> str | None:
+def _fixed_container(form: AudioFormat, wanted: Wanted, name: Name) -> str | None:
     """The container that was asked for, by name or by suffix; None where the source decides."""
     if wanted.format is not None:
         return _CONTAINERS[wanted.format]
@@ -77,14 +78,14 @@ def _fixed_container(form: AudioFormat, wanted: Wanted, name: Path | Literal["-"
     return _HEARD.get(name.suffix.lower())
 
 
-def _require_true_name(form: AudioFormat, name: Path | Literal["-"] | None) -> None:
+def _require_true_name(form: AudioFormat, name: Name) -> None:
     if isinstance(name, Path) and not keeps_suffix(form, name.suffix):
         raise UsageError(
             f"{name} would hold {form.container}, which its name denies; end it in {form.suffix}, or ask by --format"
         )
 
 
-def _with_depth(form: AudioFormat, wanted: Wanted, task: Task, *, is_fixed: bool) -> AudioFormat:
+def _with_depth(form: AudioFormat, wanted: Wanted, task: Task | None, *, is_fixed: bool) -> AudioFormat:
     """The subtype that was asked for, or the nearest to the source's that the container has."""
     asked = _SUBTYPES[wanted.bits] if wanted.bits is not None else None
     if wanted.clip_mode == "float":
