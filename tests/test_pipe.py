@@ -24,7 +24,7 @@ from restorer.restore.task import BandwidthExtension, Declipping, Inpainting
 from restorer.restore.wanted import LIKE_INPUT, Wanted
 from tests.tiny import WhitePrior
 
-needs_tools = pytest.mark.skipif(
+needs_tools = pytest.mark.skipif(not (shutil.which("ffmpeg") and shutil.which("sox")), reason="no ffmpeg, or no sox")
     not (shutil.which("ffmpeg") and shutil.which("sox")), reason="ffmpeg or sox is missing"
 )
 RATE = 8000
