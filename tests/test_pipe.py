@@ -25,8 +25,6 @@ from restorer.restore.wanted import LIKE_INPUT, Wanted
 from tests.tiny import WhitePrior
 
 needs_tools = pytest.mark.skipif(not (shutil.which("ffmpeg") and shutil.which("sox")), reason="no ffmpeg, or no sox")
-    not (shutil.which("ffmpeg") and shutil.which("sox")), reason="ffmpeg or sox is missing"
-)
 RATE = 8000
 WINDOW = 4096
 STEPS = np.random.default_rng(0).integers(-9000, 9000, (44100, 2)).astype(np.int16)
