@@ -294,7 +294,7 @@ def take(tmp_path):
     return path
 
 
-@pytest.mark.parametrize("container", ["FLAC", "AIFF", "CAF", "W64", "AU"])
+@pytest.mark.parametrize("container", ["AIFF", "CAF", "W64", "AU"])
 def test_other_formats_on_standard_input_are_spooled(take, container):
     samples, rate = soundfile.read(take, dtype="int16")
     file = io.BytesIO()

@@ -11,9 +11,11 @@ import soundfile
 
 from restorer.audio.ffmpeg import FfmpegReader, probe_with_ffmpeg
 from restorer.audio.format import AudioFormat, AudioInfo, AudioReader, AudioWriter, Tags
+from restorer.audio.metadata import NO_METADATA, Metadata
+from restorer.audio.pipe import FlacStreamWriter, Pipe
 from restorer.audio.riff import Arriving, read_some
 from restorer.audio.sndfile import SndfileReader
-from restorer.audio.stream import WavStreamReader, WavStreamWriter, is_other_audio
+from restorer.audio.stream import PcmStreamReader, WavStreamReader, WavStreamWriter, is_other_audio
 from restorer.audio.writer import FileWriter
 from restorer.errors import AudioError, UsageError
 
@@ -36,27 +38,37 @@ def probe(path: Path) -> AudioInfo:
         return AudioInfo(path, info.format, None, info.tags)
 
 
-def open_reader(source: Path | Literal["-"]) -> AudioReader:
-    """A reader of a file, a named pipe or, for `-`, standard input; both pipes carry WAV, or are spooled to disk.
+def open_reader(source: Path | Literal["-"], raw: AudioFormat | None = None) -> AudioReader:
+    """A reader of a file, a named pipe or, for `-`, standard input.
 
+    WAV and FLAC are read from a pipe as they arrive, what else there is once it has arrived, from a temporary copy.
+    raw: the source has no header, only little-endian samples of this format (container "RAW").
     Raises AudioError as `probe` does, UsageError if standard input is a terminal.
     """
     if source == "-":
         if sys.stdin.isatty():
             raise UsageError(
-                "standard input is a terminal; send a WAV into it, e.g. `< take.wav` or `sox ... -t wav - |`"
+                "standard input is a terminal; send a WAV or FLAC into it, e.g. `< take.wav` or `sox ... -t wav - |`"
             )
-        return _open_stream(sys.stdin.buffer, _STDIN)
-    if not _require_file(source, streams=True):
+        return _open_stream(sys.stdin.buffer, _STDIN, raw)
+    if not _require_file(source, streams=True) or raw is not None:
         pipe = source.open("rb")
-        return _open_stream(pipe, str(source), pipe.close)
+        return _open_stream(pipe, str(source), raw, pipe.close)
     return _open_file(source, str(source))
 
 
 def open_writer(
-    target: Path | Literal["-"], format: AudioFormat, *, overwrite: bool = False, tags: Tags | None = None
+    target: Path | Literal["-"],
+    format: AudioFormat,
+    *,
+    overwrite: bool = False,
+    tags: Tags | None = None,
+    metadata: Metadata = NO_METADATA,
+    read_back: bool = True,
 ) -> AudioWriter:
-    """A writer of a file, or for `-` of WAV on standard output (in `format`'s subtype, without tags).
+    """A writer of a file, or for `-` of standard output: FLAC or bare samples if `format` says so, else WAV; no tags.
+
+    tags, metadata, read_back: see `FileWriter`.
 
     Raises UsageError if the target exists and may not be overwritten, or standard output is a terminal; AudioError if
     the format or the folder cannot be written. Nothing is touched before the first block is written.
@@ -64,10 +76,12 @@ def open_writer(
     if target == "-":
         if sys.stdout.isatty():
             raise UsageError(
-                "standard output is a terminal, which cannot play WAV; name a file, or pipe it: `| sox - ...`"
+                "standard output is a terminal, which cannot play sound; name a file, or pipe it: `| sox - ...`"
             )
+        if format.container == "FLAC":
+            return FlacStreamWriter(sys.stdout.buffer, format)
         return WavStreamWriter(sys.stdout.buffer, format)
-    return FileWriter(target, format, overwrite=overwrite, tags=tags or {})
+    return FileWriter(target, format, overwrite=overwrite, tags=tags, metadata=metadata, read_back=read_back)
 
 
 def _require_file(path: Path, *, streams: bool) -> bool:
@@ -103,14 +117,30 @@ def _open_file(path: Path, name: str, cleanup: Callable[[], object] = lambda: No
         return FfmpegReader(path, name, cleanup)
 
 
-def _open_stream(stream: BinaryIO, name: str, cleanup: Callable[[], object] = lambda: None) -> AudioReader:
+def _open_stream(
+    stream: BinaryIO, name: str, raw: AudioFormat | None, cleanup: Callable[[], object] = lambda: None
+) -> AudioReader:
+    if raw is not None:
+        return PcmStreamReader(Arriving(stream), name, raw, cleanup=cleanup)
     opening = Arriving(stream).exactly(_OPENING)
+    if opening.startswith(b"fLaC"):
+        return _open_flac(stream, name, opening, cleanup)
     if not is_other_audio(opening):
         return WavStreamReader(stream, name, opening, cleanup)
     try:
         return _spooled(opening, stream, name)
     finally:
         cleanup()
+
+
+def _open_flac(stream: BinaryIO, name: str, opening: bytes, cleanup: Callable[[], object]) -> AudioReader:
+    pipe = Pipe(stream, opening)
+    try:
+        return SndfileReader(pipe, name, cleanup)
+    except soundfile.SoundFileError as error:
+        cleanup()
+        pipe.raise_failure()
+        raise AudioError(f"{name} is not a FLAC that can be read, though it begins as one; send it again") from error
 
 
 def _spooled(opening: bytes, stream: BinaryIO, name: str) -> AudioReader:

@@ -132,8 +132,16 @@ class AudioWriter(Protocol):
     def clipped(self) -> int:
         """Samples (over all channels) so far that lay above an integer format's full scale and were held at it."""
 
-    def write(self, block: Samples) -> None:
-        """Append (frames, channels). Raises AudioError if the block is not finite or cannot be stored."""
+    @property
+    def peak(self) -> float:
+        """The highest magnitude so far."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What went otherwise than asked, in lines for the user; complete after the `with` block."""
+
+    def write(self, block: Samples) -> Samples:
+        """Append (frames, channels); returns them as they are stored. Raises AudioError if not finite or storable."""
 
     def __enter__(self) -> Self: ...
 
@@ -147,9 +155,11 @@ def output_format(source: AudioFormat) -> AudioFormat:
 
     A lossy source gives FLAC PCM_24, never a second lossy generation; so does the sound of a container that cannot be
     written here (ALAC in .m4a, WavPack), at its own depth. What FLAC cannot hold (more than 24 bits or 8 channels,
-    rates above 655350 Hz) goes to WAV.
+    rates above 655350 Hz) goes to WAV, as raw samples do.
     """
     rate, channels = source.sample_rate, source.channels
+    if source.container == "RAW":
+        return AudioFormat("WAV", source.subtype.replace("PCM_S8", "PCM_U8"), rate, channels)
     if source.is_lossy:
         subtype = "PCM_24"
     elif can_write(source.container, source.subtype):

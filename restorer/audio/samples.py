@@ -46,3 +46,8 @@ def from_bytes(raw: bytes, bits: int) -> Samples:
     padded = np.zeros((len(given), 4), np.uint8)
     padded[:, 4 - width :] = given + np.uint8(128) if width == 1 else given
     return padded.view("<i4")[:, 0] / 2.0**31
+
+
+def as_float(fixed: NDArray[np.int32]) -> Samples:
+    """What a reader will make of fixed point in the high bits of int32."""
+    return fixed / 2.0**31

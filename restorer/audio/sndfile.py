@@ -10,6 +10,7 @@ import numpy as np
 import soundfile
 
 from restorer.audio.format import AudioFormat, Samples, Tags, require_sane
+from restorer.audio.pipe import Pipe
 from restorer.audio.samples import require_finite
 from restorer.errors import AudioError
 
@@ -29,12 +30,13 @@ def file_name(path: Path) -> str:
 
 
 class SndfileReader:
-    """An AudioReader of a file. Raises soundfile's SoundFileError if libsndfile does not know the file."""
+    """An AudioReader of a file or, for FLAC, a pipe. Raises soundfile's SoundFileError for what it is not."""
 
-    def __init__(self, path: Path, name: str, cleanup: Callable[[], object] = lambda: None) -> None:
+    def __init__(self, file: Path | Pipe, name: str, cleanup: Callable[[], object] = lambda: None) -> None:
         """`name` is what errors call the file; `cleanup` runs when the reader is closed."""
+        self._pipe = file if isinstance(file, Pipe) else None
         try:
-            self._file = _Forward(file_name(path))
+            self._file = _Forward(file_name(file) if isinstance(file, Path) else file)
         except TypeError as error:  # a name that ends in .raw, which soundfile takes for samples without a header
             raise soundfile.SoundFileRuntimeError("a .raw file has no header") from error
         self._name = name
@@ -69,7 +71,10 @@ class SndfileReader:
     def _decode(self, block: Samples) -> int:
         """Fill `block`; how many frames it got. What precedes a truncated end counts, any other fault is raised."""
         try:
-            return len(self._file.read(out=block))
+            got = len(self._file.read(out=block))
+            if self._pipe is not None:
+                self._pipe.raise_failure()
+            return got
         except soundfile.LibsndfileError as error:
             decoded: int = self._file.tell()  # the block holds what was decoded up to the fault
             if "END_OF_STREAM" in self._file.extra_info:

@@ -1,4 +1,4 @@
-"""WAV on pipes, in and out: what has arrived is read, what is written leaves at once."""
+"""WAV and bare samples on pipes, in and out: what has arrived is read, what is written leaves at once."""
 
 from collections.abc import Callable
 from types import TracebackType
@@ -8,7 +8,7 @@ import numpy as np
 
 from restorer.audio.format import AudioFormat, Samples, Tags
 from restorer.audio.riff import Arriving, header, read_header
-from restorer.audio.samples import from_bytes, require_finite, to_bytes, to_fixed
+from restorer.audio.samples import as_float, from_bytes, require_finite, to_bytes, to_fixed
 from restorer.errors import AudioError
 
 _OTHER_AUDIO = (b"fLaC", b"OggS", b"ID3", b"FORM", b"caff", b"riff", b".snd", b"RIFX", b"wvpk", b"\x1aE\xdf\xa3",
@@ -21,21 +21,29 @@ def is_other_audio(opening: bytes) -> bool:
     return opening.startswith(_OTHER_AUDIO) or opening[4:8] == b"ftyp" or mpeg
 
 
-class WavStreamReader:
-    """An AudioReader of RIFF or RF64 WAV on a stream that cannot seek.
+def unwritable(error: OSError, seconds: float) -> AudioError:
+    return AudioError(
+        f"standard output cannot be written ({error.strerror}) after {seconds:.1f} s; free some space, or send it "
+        "elsewhere"
+    )
 
-    The size that the header states is believed where it makes sense: 0 (with nothing declared behind it), 0xFFFFFFFF
-    (ffmpeg) and just under 2 GiB (sox) mean sound to the end of the stream. Raises AudioError if the stream is empty,
-    no WAV, or a WAV that a pipe cannot carry.
+
+class PcmStreamReader:
+    """An AudioReader of nothing but samples, `remaining` bytes of them or, where that is None, to the stream's end.
+
+    `name` is what errors call the stream; `cleanup` runs on leaving.
     """
 
     def __init__(
-        self, stream: BinaryIO, name: str, opening: bytes = b"", cleanup: Callable[[], object] = lambda: None
+        self,
+        source: Arriving,
+        name: str,
+        format: AudioFormat,
+        remaining: int | None = None,
+        cleanup: Callable[[], object] = lambda: None,
     ) -> None:
-        """`name` is what errors call the stream, `opening` what was taken from it; `cleanup` runs on leaving."""
-        self._source = Arriving(stream, opening)
-        self._name, self._cleanup = name, cleanup
-        self.format, self._remaining = read_header(self._source, name)
+        self._source, self._name, self._cleanup = source, name, cleanup
+        self.format, self._remaining = format, remaining
         self.frames: int | None = None
         self.tags: Tags = {}
         self.truncated = False
@@ -59,7 +67,9 @@ class WavStreamReader:
 
     def _samples(self, raw: bytes) -> Samples:
         if self.format.is_integer:
-            return from_bytes(raw, 8 * self._bytes)
+            samples = from_bytes(raw, 8 * self._bytes)
+            # read as unsigned, which a signed byte is off by half the scale
+            return (samples + 2.0) % 2.0 - 1.0 if self.format.subtype == "PCM_S8" else samples
         return np.frombuffer(raw, f"<f{self._bytes}").astype(np.float64)
 
     def __enter__(self) -> Self:
@@ -71,8 +81,26 @@ class WavStreamReader:
         self._cleanup()
 
 
+class WavStreamReader(PcmStreamReader):
+    """An AudioReader of RIFF or RF64 WAV on a stream that cannot seek.
+
+    The size that the header states is believed where it makes sense: 0 (with nothing declared behind it), 0xFFFFFFFF
+    (ffmpeg) and just under 2 GiB (sox) mean sound to the end of the stream. Raises AudioError if the stream is empty,
+    no WAV, or a WAV that a pipe cannot carry.
+    """
+
+    def __init__(
+        self, stream: BinaryIO, name: str, opening: bytes = b"", cleanup: Callable[[], object] = lambda: None
+    ) -> None:
+        """`opening`: what was taken from the stream already."""
+        source = Arriving(stream, opening)
+        super().__init__(source, name, *read_header(source, name), cleanup)
+
+
 class WavStreamWriter:
     """An AudioWriter of WAV with unknown (0xFFFFFFFF) sizes, as ffmpeg writes to pipes; flushed at every block.
+
+    Of a format whose container is RAW the samples alone, little-endian, 8 bits unsigned.
 
     Raises AudioError for a lossy subtype, and when the stream cannot take the bytes (a full disk behind a
     redirection); BrokenPipeError passes when the listener leaves.
@@ -83,36 +111,41 @@ class WavStreamWriter:
             raise AudioError(f"a pipe carries WAV, which cannot hold {format.subtype}; ask for PCM_24 or FLOAT")
         self._bits = -(-format.bits // 8) * 8
         subtype = "PCM_U8" if self._bits == 8 else f"PCM_{self._bits}" if format.is_integer else format.subtype
-        self.format = AudioFormat("WAV", subtype, format.sample_rate, format.channels)
+        container = "RAW" if format.container == "RAW" else "WAV"
+        self.format = AudioFormat(container, subtype, format.sample_rate, format.channels)
         self.frames = 0
         self.clipped = 0
+        self.peak = 0.0
+        self.notes: tuple[str, ...] = ()
         self._stream = stream
         self._begun = False
 
-    def write(self, block: Samples) -> None:
+    def write(self, block: Samples) -> Samples:
         require_finite(block, self.frames, self.format.sample_rate, "the result")
         if self.format.is_integer:
             fixed, clipped = to_fixed(block, self._bits)
             self._send(to_bytes(fixed, self._bits))
             self.clipped += clipped
+            stored = as_float(fixed)
         else:
-            self._send(block.astype(f"<f{self._bits // 8}").tobytes())
+            floats = block.astype(f"<f{self._bits // 8}")
+            self._send(floats.tobytes())
+            stored = floats.astype(np.float64)
         self.frames += len(block)
+        self.peak = max(self.peak, float(np.abs(block).max(initial=0.0)))
+        return stored
 
     def _send(self, samples: bytes) -> None:
         try:
             if not self._begun:
-                self._stream.write(header(self.format))
+                self._stream.write(b"" if self.format.container == "RAW" else header(self.format))
                 self._begun = True
             self._stream.write(samples)
             self._stream.flush()
         except BrokenPipeError:
             raise
         except OSError as error:
-            raise AudioError(
-                f"standard output cannot be written ({error.strerror}) after "
-                f"{self.frames / self.format.sample_rate:.1f} s; free some space, or send it elsewhere"
-            ) from error
+            raise unwritable(error, self.frames / self.format.sample_rate) from error
 
     def __enter__(self) -> Self:
         return self

@@ -3,8 +3,9 @@
 import io
 import os
 import secrets
+import shutil
 import stat
-import struct
+import zlib
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -15,11 +16,14 @@ import soundfile
 from numpy.typing import NDArray
 
 from restorer.audio.format import TAG_NAMES, AudioFormat, Samples, Tags, can_write
-from restorer.audio.samples import require_finite, to_fixed
+from restorer.audio.metadata import NO_METADATA, Metadata
+from restorer.audio.pipe import empty_flac
+from restorer.audio.samples import as_float, require_finite, to_fixed
 from restorer.audio.sndfile import file_name
 from restorer.errors import AudioError, UsageError
 
 _STEP = 1 << 14  # frames handed to libsndfile at once: its Vorbis encoder overflows the stack with very long blocks
+_CHECK_STEP = 1 << 16  # frames decoded at once when a file is read back
 _LARGEST_32_BIT = (1 << 32) - (1 << 20)  # bytes of sound in a file with 32-bit sizes, leaving room for its header
 _HAS_32_BIT_SIZES = ("WAV", "WAVEX", "AIFF")
 
@@ -30,14 +34,33 @@ class FileWriter:
     """An AudioWriter of a file. Until the `with` block is left cleanly the target is what it was before.
 
     Integer formats round to the nearest step and hold peaks at full scale (`clipped` counts them). Folders that are
-    missing are made with the first block, and taken away again if nothing comes of it.
+    missing are made with the first block, and taken away again if nothing comes of it. Before the file gets its name it
+    is decoded once more, where it is lossless, and must hold what was written.
     """
 
-    def __init__(self, target: Path, format: AudioFormat, *, overwrite: bool = False, tags: Tags | None = None) -> None:
-        """Raises UsageError if `target` exists without `overwrite`, or is no file; AudioError if it cannot be made."""
+    def __init__(
+        self,
+        target: Path,
+        format: AudioFormat,
+        *,
+        overwrite: bool = False,
+        tags: Tags | None = None,
+        metadata: Metadata = NO_METADATA,
+        read_back: bool = True,
+    ) -> None:
+        """tags: what libsndfile writes; metadata: what mutagen and we do, once the sound is complete.
+
+        Raises UsageError if `target` exists without `overwrite`, or is no file; AudioError if it cannot be made.
+        """
         self.format = format
         self.frames = 0
         self.clipped = 0
+        self.peak = 0.0
+        self.notes: tuple[str, ...] = ()
+        self._checksum = 0
+        self._read_back = read_back and not format.is_lossy
+        self._metadata = metadata
+        self._copied: Path | None = None
         self._name = str(target)
         self._target = Path(os.path.realpath(target))  # what a link points to is replaced, not the link
         self._overwrite = overwrite
@@ -49,23 +72,34 @@ class FileWriter:
         _require_folder(self._target.parent, self._name)
         _require_writable(format, self._name)
 
-    def write(self, block: Samples) -> None:
+    def write(self, block: Samples) -> Samples:
         require_finite(block, self.frames, self.format.sample_rate, f"the result for {self._name}")
         self._require_room(len(block))
+        stored, samples = self._stored(block)
         try:
             file = self._file or self._begin()
             for start in range(0, len(block), _STEP):
-                file.write(self._stored(block[start : start + _STEP]))
+                file.write(stored[start : start + _STEP])
         except _Failure as error:
             raise self._failed(error) from error
         self.frames += len(block)
+        self.peak = max(self.peak, float(np.abs(block).max(initial=0.0)))
+        if self._read_back:
+            self._checksum = zlib.crc32(stored.tobytes(), self._checksum)
+        return samples
 
-    def _stored(self, block: Samples) -> Samples | NDArray[np.int32]:
-        if not self.format.is_integer or self.format.bits is None:
-            return block
-        fixed, clipped = to_fixed(block, self.format.bits)
-        self.clipped += clipped
-        return fixed
+    def copy_instead(self, source: Path) -> None:
+        """What becomes of the target on leaving is a copy of `source`, bit for bit, and not what was written."""
+        self._copied = source
+
+    def _stored(self, block: Samples) -> tuple[NDArray[np.int32] | Samples, Samples]:
+        """What libsndfile gets, and the same as samples."""
+        if self.format.is_integer and self.format.bits is not None:
+            fixed, clipped = to_fixed(block, self.format.bits)
+            self.clipped += clipped
+            return fixed, as_float(fixed)
+        floats = block.astype(np.float32).astype(np.float64) if self.format.subtype == "FLOAT" else block
+        return floats, floats
 
     def _begin(self) -> soundfile.SoundFile:
         folder = self._target.parent
@@ -90,18 +124,35 @@ class FileWriter:
             file = self._file or self._begin()
             file.close()
             assert self._partial is not None
-            if self.frames == 0 and self.format.container == "FLAC":
-                self._partial.write_bytes(_empty_flac(self.format))
-            elif not self.format.is_lossy:
-                stored = soundfile.info(file_name(self._partial)).frames
-                if stored != self.frames:
-                    raise OSError(f"{stored} of {self.frames} frames arrived")
+            if self._copied is not None:
+                shutil.copyfile(self._copied, self._partial)
+            elif self.frames == 0 and self.format.container == "FLAC":
+                self._partial.write_bytes(empty_flac(self.format))
+            else:
+                self.notes = self._metadata.attach(self._partial, self.format)
+                self._require_whole(self._partial)
             _make_last(self._partial)
             self._require_target()
             os.replace(self._partial, self._target)
             self._partial, self._made = None, []
         except _Failure as error:
             raise self._failed(error) from error
+
+    def _require_whole(self, partial: Path) -> None:
+        """Raises OSError if the file does not hold what was written."""
+        if self.format.is_lossy:
+            return
+        with soundfile.SoundFile(file_name(partial)) as file:
+            if file.frames != self.frames:
+                raise OSError(f"{file.frames} of {self.frames} frames arrived")
+            if not self._read_back:
+                return
+            found = 0
+            kind = "int32" if self.format.is_integer else "float64"
+            for block in file.blocks(_CHECK_STEP, dtype=kind, always_2d=True):
+                found = zlib.crc32(block.tobytes(), found)
+        if found != self._checksum:
+            raise OSError("it reads back otherwise than it was written")
 
     def _discard(self) -> None:
         """Leave nothing; what cannot be removed any more must not hide the error that brought us here."""
@@ -186,13 +237,6 @@ def _require_writable(form: AudioFormat, name: str) -> None:
 
 def _open(file: str | io.BytesIO, form: AudioFormat) -> soundfile.SoundFile:
     return soundfile.SoundFile(file, "w", form.sample_rate, form.channels, form.subtype, None, form.container)
-
-
-def _empty_flac(form: AudioFormat) -> bytes:
-    """A FLAC of no samples, for which libsndfile writes no bytes at all: STREAMINFO (RFC 9639, 8.2) alone."""
-    numbers = form.sample_rate << 44 | (form.channels - 1) << 41 | ((form.bits or 0) - 1) << 36
-    streaminfo = struct.pack(">HH6xQ16x", 4096, 4096, numbers)
-    return b"fLaC" + struct.pack(">I", 0x80 << 24 | len(streaminfo)) + streaminfo
 
 
 def _make_last(path: Path) -> None:

@@ -3,9 +3,13 @@
 import math
 import re
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from restorer.bench.severity import Severity
 from restorer.errors import UsageError
+
+if TYPE_CHECKING:
+    from restorer.audio.format import AudioFormat
 
 _NUMBER = r"\d+(?:\.\d*)?|\.\d+"
 _FREQUENCY = re.compile(rf"({_NUMBER})\s*(k|hz|khz|)", re.IGNORECASE | re.ASCII)
@@ -137,6 +141,29 @@ def parse_duration(word: str, option: str = "SECONDS") -> float:
     if seconds == 0:
         raise UsageError(f"{option} {word!r} is no time at all; give more than 0 seconds")
     return seconds
+
+
+_RAW = {"u8": "PCM_U8", "s8": "PCM_S8", "s16le": "PCM_16", "s24le": "PCM_24", "s32le": "PCM_32", "f32le": "FLOAT",
+        "f64le": "DOUBLE"}  # fmt: skip
+
+
+def parse_raw(word: str, option: str = "--raw") -> "AudioFormat":
+    """Samples without a header: their kind, rate in Hz and channels, as s16le:44100:2.
+
+    >>> parse_raw("s24le:96000:1")
+    AudioFormat(container='RAW', subtype='PCM_24', sample_rate=96000, channels=1)
+    """
+    from restorer.audio.format import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, MAX_CHANNELS, AudioFormat
+
+    kind, rate, channels = [*word.split(":"), "", ""][:3]
+    if word.count(":") != 2 or kind not in _RAW or not rate.isdecimal() or not channels.isdecimal():
+        raise UsageError(f"{option} {word!r} does not say what it is; give {', '.join(_RAW)}, as in s16le:44100:2")
+    form = AudioFormat("RAW", _RAW[kind], int(rate), int(channels))
+    if not (LOWEST_RATE_HZ <= form.sample_rate <= HIGHEST_RATE_HZ and 1 <= form.channels <= MAX_CHANNELS):
+        raise UsageError(
+            f"{option} {word!r} lies outside {LOWEST_RATE_HZ} to {HIGHEST_RATE_HZ} Hz, 1 to {MAX_CHANNELS} channels"
+        )
+    return form
 
 
 def parse_device(word: str, option: str = "--device") -> str:

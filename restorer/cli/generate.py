@@ -2,6 +2,8 @@
 
 import itertools
 import math
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -9,11 +11,14 @@ import typer
 
 from restorer.cli.arguments import parse_duration
 from restorer.cli.options import (
+    BitsOption,
     DeviceOption,
+    FormatOption,
     Machine,
     OverwriteOption,
     PriorOption,
     QuietOption,
+    RateOption,
     SamplerOption,
     SeedOption,
     StepsOption,
@@ -23,9 +28,10 @@ from restorer.cli.progress import Bar
 from restorer.cli.speak import say
 from restorer.errors import UsageError
 from restorer.restore.settings import GENERATE, n_evaluations
+from restorer.restore.wanted import Wanted
 from restorer.shipped import DEFAULT_PRIOR
 
-_FORMATS = {".wav": ("WAV", "FLOAT"), ".flac": ("FLAC", "PCM_24"), ".aiff": ("AIFF", "FLOAT"), ".w64": ("W64", "FLOAT")}
+_NAMES = (".wav", ".flac", ".aiff", ".aif", ".caf", ".w64")
 
 
 def generate(
@@ -33,7 +39,7 @@ def generate(
     out: Annotated[
         str,
         typer.Option(
-            "--out", "-o", metavar="FILE", show_default=False, help="A .wav, .flac, .aiff or .w64 file, or -."
+            "--out", "-o", metavar="FILE", show_default=False, help="A .wav, .flac, .aiff, .caf or .w64 file, or -."
         ),
     ],
     steps: StepsOption = None,
@@ -43,18 +49,26 @@ def generate(
     prior: PriorOption = DEFAULT_PRIOR,
     overwrite: OverwriteOption = False,
     quiet: QuietOption = False,
+    format: FormatOption = None,
+    bits: BitsOption = None,
+    rate: RateOption = None,
 ) -> None:
     """Make up music, from the prior alone.
 
     restorer generate 10 --out dream.flac
     """
     from restorer.audio import AudioFormat, open_writer
+    from restorer.audio.chain import chained
+    from restorer.restore.result import require_sensible, result_format
 
     duration_s = parse_duration(seconds)
-    container, subtype = _container(out)
+    wanted = Wanted(format, bits, rate)
+    _require_telling(out, wanted)
+    require_sensible(wanted, to_stream=out == "-")
     target: Path | Literal["-"] = "-" if out == "-" else Path(out)
     # Refuses now what it would refuse after the work.
-    open_writer(target, AudioFormat(container, subtype, 44100, 1), overwrite=overwrite)
+    made = AudioFormat("WAV", "FLOAT", 44100, 1)
+    open_writer(target, result_format(made, wanted, None, target), overwrite=overwrite)
     machine = Machine(prior, device)
     machine.check()
     from restorer.cli.device import choose_device
@@ -64,23 +78,25 @@ def generate(
 
     loaded = load_prior(prior, choose_device(device))
     settings = chosen(GENERATE, None, steps, sampler, None)
-    form = AudioFormat(container, subtype, loaded.sample_rate, 1)
+    made = replace(made, sample_rate=loaded.sample_rate)
+    form = result_format(made, wanted, None, target)
     windows = math.ceil(duration_s * loaded.sample_rate / loaded.length)
     total, asked = windows * n_evaluations(settings), itertools.count(1)
-    with open_writer(target, form, overwrite=overwrite) as writer, Bar("generate", unit="steps", quiet=quiet) as bar:
+    chain = chained(open_writer(target, form, overwrite=overwrite), made, rescales=False, seed=seed)
+    with ExitStack() as stack, Bar("generate", unit="steps", quiet=quiet) as bar:
+        for each in chain:
+            stack.enter_context(each)
 
         def evaluated() -> None:
             done = next(asked)
             bar.update(Progress(done, total, duration_s * done / total, duration_s))
 
         for wave in engine.generate(loaded, duration_s, settings, seed, evaluated):
-            writer.write(wave[:, None].double().cpu().numpy())
-    if writer.clipped and not quiet:
-        say(f"{out}: {writer.clipped} samples above full scale were held at it; a .wav file would keep them")
+            chain[-1].write(wave[:, None].double().cpu().numpy())
+    if chain[0].clipped and not quiet:
+        say(f"{out}: {chain[0].clipped} samples above full scale were held at it; a .wav file would keep them")
 
 
-def _container(out: str) -> tuple[str, str]:
-    form = _FORMATS.get(".wav" if out == "-" else Path(out).suffix.lower())
-    if form is None:
-        raise UsageError(f"--out {out} does not say what to write; end its name in {', '.join(_FORMATS)}, or give -")
-    return form
+def _require_telling(out: str, wanted: Wanted) -> None:
+    if out != "-" and wanted.format is None and Path(out).suffix.lower() not in _NAMES:
+        raise UsageError(f"--out {out} does not say what to write; end its name in {', '.join(_NAMES)}, or give -")

@@ -7,6 +7,7 @@ import typer
 
 from restorer.cli.arguments import parse_device
 from restorer.restore.settings import Guidance, SamplerName, Settings
+from restorer.restore.wanted import LIKE_INPUT, ClipMode, Depth, FormatName, Wanted
 from restorer.shipped import DEFAULT_PRIOR, find_weights
 
 Inputs = Annotated[
@@ -43,6 +44,36 @@ OutOption = Annotated[
 ]  # fmt: skip
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
+VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Say also what was verified and what it became.")]
+FormatOption = Annotated[
+    FormatName | None, typer.Option("--format", show_default=False, help="Container; else the input's, FLAC for lossy.")
+]
+BitsOption = Annotated[
+    Depth | None,
+    typer.Option("--bits", show_default=False, help="Depth, with dither below the input's. Else as that."),
+]
+RateOption = Annotated[
+    int | None,
+    typer.Option(
+        "--rate", metavar="HZ", show_default=False,
+        help="Resample the result; no sample is then the input's bit for bit. Else the input's.",
+    ),
+]  # fmt: skip
+ClipModeOption = Annotated[
+    ClipMode | None,
+    typer.Option(
+        "--clip-mode", show_default=False,
+        help="Peaks above full scale: kept in floating point, kept by turning all down (from a temporary copy), held.",
+    ),
+]  # fmt: skip
+RawOption = Annotated[
+    str | None,
+    typer.Option("--raw", metavar="KIND:HZ:CHANNELS", show_default=False, help="No header: s16le:44100:2, f32le:..."),
+]
+SidecarOption = Annotated[bool, typer.Option("--sidecar", help="Write NAME.restorer.json: what was done, and where.")]
+VerifyOption = Annotated[
+    bool, typer.Option("--verify/--no-verify", help="Measure that what was sound stayed so; read the result back.")
+]
 
 
 @dataclass(frozen=True)
@@ -62,11 +93,16 @@ class Machine:
 
 @dataclass(frozen=True)
 class Delivery:
-    """Where results go, and what is said on the way."""
+    """Where results go and as what, and what is said on the way. raw: what the input is, where it does not say."""
 
     out: str | None = None
     overwrite: bool = False
     quiet: bool = False
+    verbose: bool = False
+    wanted: Wanted = LIKE_INPUT
+    raw: str | None = None
+    sidecar: bool = False
+    verify: bool = True
 
 
 def chosen(

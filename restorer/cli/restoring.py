@@ -1,5 +1,6 @@
 """Many recordings, one after the other: checked first, then restored; a bad one does not stop the others."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from restorer.cli.arguments import parse_raw
 from restorer.cli.options import Delivery, Machine
 from restorer.cli.progress import Bar
 from restorer.cli.speak import one_line, say
@@ -15,6 +17,8 @@ from restorer.restore.settings import Settings
 from restorer.restore.task import Task
 
 if TYPE_CHECKING:
+    from restorer.audio import AudioFormat
+    from restorer.restore.job import Report
     from restorer.restore.plan import Job, Plan
 
 SOME_FAILED = 3
@@ -26,7 +30,11 @@ def restore_all(
     """Restores what was named. Raises the error of a single file; of several, reports each and exits with 3."""
     from restorer.restore.plan import plan_jobs
 
-    plan = plan_jobs(inputs, delivery.out, task, overwrite=delivery.overwrite)
+    raw = None if delivery.raw is None else parse_raw(delivery.raw)
+    plan = plan_jobs(
+        inputs, delivery.out, task, overwrite=delivery.overwrite, wanted=delivery.wanted, is_raw=raw is not None,
+        sidecar=delivery.sidecar,
+    )  # fmt: skip
     if plan.is_single and plan.refusals:
         raise plan.refusals[0].error
     machine.check()
@@ -47,6 +55,7 @@ def _restore(plan: "Plan", task: Task, settings: Settings, seed: int, machine: M
     from restorer.restore.job import restore_file
 
     prior = load_prior(machine.prior, choose_device(machine.device))
+    raw = None if delivery.raw is None else parse_raw(delivery.raw)
     failed = 0
     for number, job in enumerate(plan.jobs, 1):
         begun = monotonic()
@@ -54,20 +63,46 @@ def _restore(plan: "Plan", task: Task, settings: Settings, seed: int, machine: M
             with Bar(_title(job, number, len(plan.jobs)), quiet=delivery.quiet) as bar:
                 report = restore_file(
                     job.source, job.target, task, prior, settings, seed=seed, batch_size=machine.batch_size,
-                    overwrite=delivery.overwrite, progress=bar.update,
+                    overwrite=delivery.overwrite, wanted=delivery.wanted, raw=raw, verify=delivery.verify,
+                    progress=bar.update,
                 )  # fmt: skip
+            if delivery.sidecar:
+                _write_sidecar(report, task, settings, seed, machine)
         except RestorerError as error:
             if plan.is_single:
                 raise
             _report_failure(error)
             failed += 1
             continue
-        if not delivery.quiet:
-            name = "standard output" if report.target == "-" else one_line(str(report.target))
-            say(f"{name}: {report.seconds:.1f} s, {report.windows} windows, in {monotonic() - begun:.1f} s")
-            for note in report.notes:
-                say(f"{name}: {one_line(note)}")
+        _tell(report, monotonic() - begun, delivery)
     return failed
+
+
+def _tell(report: "Report", took_s: float, delivery: Delivery) -> None:
+    name = "standard output" if report.target == "-" else one_line(str(report.target))
+    lines = [f"error: {fault}" for fault in report.faults]
+    if not delivery.quiet:
+        lines = [f"{report.seconds:.1f} s, {report.windows} windows, in {took_s:.1f} s", *report.notes, *lines]
+    if delivery.verbose:
+        heard, written = report.heard, report.written
+        lines += [f"{_form(heard)} became {_form(written)}"] if not report.copied else []
+        lines += [str(report.verification)] if report.verification is not None else []
+    for line in lines:
+        say(f"{name}: {one_line(line)}")
+
+
+def _form(form: "AudioFormat") -> str:
+    return f"{form.container} {form.subtype} {form.sample_rate} Hz {form.channels} ch"
+
+
+def _write_sidecar(report: "Report", task: Task, settings: Settings, seed: int, machine: Machine) -> None:
+    from restorer import __version__
+    from restorer.restore.sidecar import write_sidecar
+    from restorer.shipped import find_weights
+
+    command = ["restorer", *sys.argv[1:]]
+    weights = find_weights(machine.prior)
+    write_sidecar(report, task, settings, seed=seed, prior=weights, version=__version__, command=command)
 
 
 def _title(job: "Job", number: int, total: int) -> str:

@@ -7,8 +7,11 @@ import typer
 from restorer.cli.arguments import parse_frequency, parse_gaps, parse_threshold
 from restorer.cli.options import (
     BatchOption,
+    BitsOption,
+    ClipModeOption,
     Delivery,
     DeviceOption,
+    FormatOption,
     GuidanceOption,
     Inputs,
     Machine,
@@ -16,15 +19,21 @@ from restorer.cli.options import (
     OverwriteOption,
     PriorOption,
     QuietOption,
+    RateOption,
+    RawOption,
     SamplerOption,
     SeedOption,
+    SidecarOption,
     StepsOption,
+    VerboseOption,
+    VerifyOption,
     XiOption,
     chosen,
 )
 from restorer.cli.restoring import restore_all
 from restorer.restore.settings import BWE, DECLIP, INPAINT
 from restorer.restore.task import BandwidthExtension, Declipping, Inpainting
+from restorer.restore.wanted import Wanted
 from restorer.shipped import DEFAULT_PRIOR
 
 
@@ -44,6 +53,14 @@ def bwe(
     out: OutOption = None,
     overwrite: OverwriteOption = False,
     quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+    format: FormatOption = None,
+    bits: BitsOption = None,
+    rate: RateOption = None,
+    clip_mode: ClipModeOption = None,
+    raw: RawOption = None,
+    sidecar: SidecarOption = False,
+    verify: VerifyOption = True,
 ) -> None:
     """Bandwidth extension: give dull recordings their highs back.
 
@@ -51,7 +68,9 @@ def bwe(
     """
     task = BandwidthExtension(parse_frequency(cutoff))
     settings = chosen(BWE, guidance, steps, sampler, xi)
-    restore_all(inputs, task, settings, seed, Machine(prior, device, batch_size), Delivery(out, overwrite, quiet))
+    wanted = Wanted(format, bits, rate, clip_mode)
+    delivery = Delivery(out, overwrite, quiet, verbose, wanted, raw, sidecar, verify)
+    restore_all(inputs, task, settings, seed, Machine(prior, device, batch_size), delivery)
 
 
 def declip(
@@ -71,6 +90,14 @@ def declip(
     out: OutOption = None,
     overwrite: OverwriteOption = False,
     quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+    format: FormatOption = None,
+    bits: BitsOption = None,
+    rate: RateOption = None,
+    clip_mode: ClipModeOption = None,
+    raw: RawOption = None,
+    sidecar: SidecarOption = False,
+    verify: VerifyOption = True,
 ) -> None:
     """Declipping: rebuild peaks that were cut off.
 
@@ -78,7 +105,9 @@ def declip(
     """
     task = Declipping(parse_threshold(threshold))
     settings = chosen(DECLIP, guidance, steps, sampler, xi)
-    restore_all(inputs, task, settings, seed, Machine(prior, device, batch_size), Delivery(out, overwrite, quiet))
+    wanted = Wanted(format, bits, rate, clip_mode)
+    delivery = Delivery(out, overwrite, quiet, verbose, wanted, raw, sidecar, verify)
+    restore_all(inputs, task, settings, seed, Machine(prior, device, batch_size), delivery)
 
 
 def inpaint(
@@ -98,6 +127,14 @@ def inpaint(
     out: OutOption = None,
     overwrite: OverwriteOption = False,
     quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+    format: FormatOption = None,
+    bits: BitsOption = None,
+    rate: RateOption = None,
+    clip_mode: ClipModeOption = None,
+    raw: RawOption = None,
+    sidecar: SidecarOption = False,
+    verify: VerifyOption = True,
 ) -> None:
     """Inpainting: fill gaps and dropouts.
 
@@ -105,4 +142,6 @@ def inpaint(
     """
     task = Inpainting(parse_gaps(gap))
     settings = chosen(INPAINT, guidance, steps, sampler, xi)
-    restore_all(inputs, task, settings, seed, Machine(prior, device, batch_size), Delivery(out, overwrite, quiet))
+    wanted = Wanted(format, bits, rate, clip_mode)
+    delivery = Delivery(out, overwrite, quiet, verbose, wanted, raw, sidecar, verify)
+    restore_all(inputs, task, settings, seed, Machine(prior, device, batch_size), delivery)

@@ -1,14 +1,35 @@
 """Whether a task makes sense for a recording; light enough to be asked before anything heavy is imported."""
 
 from restorer.errors import UsageError
-from restorer.restore.task import BandwidthExtension, Declipping, Inpainting, Task
+from restorer.restore.task import BandwidthExtension, Declipping, Inpainting, Part, Repair, Task, parts_of
+
+LONGEST_GAP_S = 1.0
+"""Of a gap that shares its windows with other damage: such a window hears nothing of its neighbours."""
 
 _READING_S = 1e-3  # a gap that reaches to the end may be given as a player shows it, to the millisecond
 
 
 def require_fit(task: Task, sample_rate: int, duration_s: float | None, name: str) -> None:
     """Raises UsageError if the recording `name` cannot have suffered this; duration_s is None where it is unknown."""
-    match task:
+    for part in parts_of(task):
+        _require_fit(part, sample_rate, duration_s, name)
+    if isinstance(task, Repair):
+        _require_short_gaps(task, name)
+
+
+def _require_short_gaps(task: Repair, name: str) -> None:
+    for part in task.parts:
+        if isinstance(part, Inpainting) and len(task.parts) > 1:
+            long = [gap for gap in part.gaps_s if gap[1] - gap[0] > LONGEST_GAP_S]
+            if long:
+                raise UsageError(
+                    f"the gap {long[0][0]:g}-{long[0][1]:g} of {name} is too long to be filled together with other "
+                    f"damage, {LONGEST_GAP_S:g} s at most; fill it first with inpaint, then repair the rest"
+                )
+
+
+def _require_fit(part: Part, sample_rate: int, duration_s: float | None, name: str) -> None:
+    match part:
         case BandwidthExtension(cutoff_hz) if cutoff_hz >= sample_rate / 2:
             raise UsageError(
                 f"a cutoff of {cutoff_hz:g} Hz is not below {sample_rate / 2:g} Hz, the highest frequency that {name} "

@@ -1,40 +1,51 @@
 """One recording, from file to file: read, restore, write as it comes."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from restorer.audio import SUFFIXES, AudioFormat, open_reader, open_writer, output_format
-from restorer.errors import UsageError
+from restorer.audio import AudioFormat, AudioReader, open_reader, open_writer
+from restorer.audio.metadata import NO_METADATA, read_metadata
 from restorer.prior import Prior
 from restorer.restore.fit import require_fit
+from restorer.restore.outlet import Outlet
+from restorer.restore.regions import Span
+from restorer.restore.result import result_format
 from restorer.restore.settings import Settings
 from restorer.restore.stream import Progress, RestoringStream
-from restorer.restore.task import Declipping, Inpainting, Task
+from restorer.restore.task import Declipping, Inpainting, Task, parts_of
+from restorer.restore.verify import Verification
+from restorer.restore.wanted import LIKE_INPUT, Wanted
 
 Place = Path | Literal["-"]
 
 _BLOCK_S = 1.0
-_OTHER_SUFFIXES = {
-    "WAV": (".wave",),
-    "RF64": (".rf64",),
-    "WAVEX": (".wave",),
-    "AIFF": (".aif", ".aifc"),
-    "AU": (".snd",),
-}
-_SAFE_THRESHOLD = 0.25  # peaks four times as high as where they were cut are rare
+_LIVE_BATCH = 4  # windows, channels counted, that are restored at once when somebody waits at the end of a pipe
 
 
 @dataclass(frozen=True)
 class Report:
-    """What was done: the recording's seconds, the windows that were looked at, and remarks of one line each."""
+    """What was done: the recording's seconds, the windows that were looked at, and remarks of one line each.
+
+    heard, written: the formats in and out. regions: the synthetic spans in frames of the recording, those nearer than
+    regions_apart made one. verification: how far the rest was left alone, None if nobody asked. faults: promises that
+    were not kept. copied: nothing had to be restored, so that the target is the source bit for bit.
+    """
 
     source: Place
     target: Place
     seconds: float
     windows: int
     notes: tuple[str, ...]
+    heard: AudioFormat
+    written: AudioFormat
+    regions: tuple[Span, ...] = ()
+    regions_apart: int = 0
+    verification: Verification | None = None
+    faults: tuple[str, ...] = ()
+    copied: bool = False
 
 
 def restore_file(
@@ -47,70 +58,101 @@ def restore_file(
     seed: int = 0,
     batch_size: int = 8,
     overwrite: bool = False,
+    wanted: Wanted = LIKE_INPUT,
+    raw: AudioFormat | None = None,
+    verify: bool = True,
     progress: Callable[[Progress], None] | None = None,
 ) -> Report:
     """Restores a file, a pipe or "-" into another; memory does not grow with its length.
 
-    The target appears complete or not at all. Raises UsageError for a task that does not fit the recording or a target
-    that exists without overwrite, AudioError for what cannot be read or written.
+    raw: the format of a source that is nothing but samples. verify: report how far what was sound stayed so, and read a
+    file back before it gets its name. The target appears complete or not at all; where nothing is to be restored it is
+    a copy. Raises UsageError for a task that does not fit the recording or a target that exists without overwrite,
+    AudioError for what cannot be read or written.
     """
-    with open_reader(source) as reader:
-        rate, channels = reader.format.sample_rate, reader.format.channels
+    with open_reader(source, raw) as reader:
+        heard = reader.format
         name = "standard input" if source == "-" else str(source)
-        require_fit(task, rate, None if reader.frames is None else reader.frames / rate, name)
+        require_fit(task, heard.sample_rate, _known_s(reader), name)
+        form = result_format(heard, wanted, task, target)
+        file = source if source != "-" and source.is_file() and raw is None else None
         stream = RestoringStream(
-            task, prior, settings, rate, channels,
-            seed=seed, batch_size=batch_size, total=reader.frames, progress=progress,
+            task, prior, settings, heard.sample_rate, heard.channels, seed=seed, total=reader.frames,
+            batch_size=batch_size if file else min(batch_size, _LIVE_BATCH), progress=progress,
         )  # fmt: skip
-        form = _roomy(_named(output_format(reader.format), target), task)
-        with open_writer(target, form, overwrite=overwrite, tags=reader.tags) as writer:
-            while len(block := reader.read(round(_BLOCK_S * rate))):
-                if len(done := stream.push(block)):
-                    writer.write(done)
-            # Also when nothing is left: a recording of no samples is a file of no samples.
-            writer.write(stream.finish())
-        seconds = writer.frames / rate
-        notes = _notes(reader.truncated, writer.clipped, reader.format, form)
-        return Report(source, target, seconds, stream.windows_done, (*notes, *_unreached(task, seconds)))
+        metadata = NO_METADATA if file is None else read_metadata(file, heard, reader.tags)
+        tags = {} if metadata.replaces_strings(form) else reader.tags
+        writer = open_writer(target, form, overwrite=overwrite, tags=tags, metadata=metadata, read_back=verify)
+        with Outlet(writer, task, heard, wanted, seed) as outlet:
+            _run(reader, stream, outlet)
+            verifier = outlet.verifier
+            verification = verifier.finish()
+            copied = (
+                file is not None
+                and not verifier.regions.spans
+                and _is_like_input(heard, wanted, task, target)
+                and outlet.copy_instead(file)
+            )
+    seconds = verifier.frames / heard.sample_rate
+    idle = _idle(task, seconds, copied=copied) if not verifier.regions.spans else []
+    notes = () if copied else (*_peaks(outlet, heard, form), *outlet.notes)
+    truncated = ["the recording ends before its header says; what is there was restored"] if reader.truncated else []
+    return Report(
+        source, target, seconds, stream.windows_done, (*truncated, *notes, *_unreached(task, seconds), *idle), heard,
+        heard if copied else form, verifier.regions.spans, verifier.regions.apart, verification if verify else None,
+        _faults(verification) if verify and not copied else (), copied,
+    )  # fmt: skip
 
 
-def _named(form: AudioFormat, target: Place) -> AudioFormat:
-    """WAV or FLAC where the target's name says so; UsageError where it says what the result will not be."""
-    suffix = target.suffix.lower() if isinstance(target, Path) else ""
-    if suffix == form.suffix or suffix not in SUFFIXES:
-        return form
-    match suffix:
-        case ".wav":
-            return replace(form, container="WAV")
-        case ".flac" if form.channels <= 8:
-            return replace(form, container="FLAC", subtype="PCM_16" if form.subtype == "PCM_16" else "PCM_24")
-        case _ if suffix in _OTHER_SUFFIXES.get(form.container, ()):
-            return form
-    raise UsageError(f"{target} would hold {form.container}, which its name denies; end it in {form.suffix} or .wav")
+def _known_s(reader: AudioReader) -> float | None:
+    return None if reader.frames is None else reader.frames / reader.format.sample_rate
 
 
-def _roomy(form: AudioFormat, task: Task) -> AudioFormat:
-    """Floating point for restored peaks that may exceed full scale, where the container has it."""
-    exceeds = isinstance(task, Declipping) and task.threshold > _SAFE_THRESHOLD
-    if exceeds and form.is_integer and form.container in ("WAV", "WAVEX", "RF64", "W64", "AIFF", "CAF"):
-        return replace(form, subtype="FLOAT" if (form.bits or 0) <= 24 else "DOUBLE")
-    return form
+def _run(reader: AudioReader, stream: RestoringStream, outlet: Outlet) -> None:
+    while len(block := reader.read(round(_BLOCK_S * reader.format.sample_rate))):
+        outlet.heard(block)
+        if len(done := stream.push(block)):
+            outlet.put(done)
+    # Also when nothing is left: a recording of no samples is a file of no samples.
+    outlet.put(stream.finish())
 
 
-def _notes(truncated: bool, clipped: int, heard: AudioFormat, form: AudioFormat) -> tuple[str, ...]:
+def _is_like_input(heard: AudioFormat, wanted: Wanted, task: Task, target: Place) -> bool:
+    """Whether nothing but peaks, of which there are none, would have changed the format."""
+    return wanted.bits is None and result_format(heard, replace(wanted, clip_mode="clamp"), task, target) == heard
+
+
+def _peaks(outlet: Outlet, heard: AudioFormat, form: AudioFormat) -> list[str]:
     notes = []
-    if truncated:
-        notes.append("the recording ends before its header says; what is there was restored")
-    if clipped:
-        notes.append(f"{clipped} samples above full scale were held at it, as {form.subtype} has to")
-    if heard.is_integer and not form.is_integer:
-        notes.append("written in floating point, for its peaks may exceed full scale")
-    return tuple(notes)
+    if outlet.clipped:
+        highest = 20 * math.log10(outlet.peak)
+        notes.append(
+            f"{outlet.clipped} samples above full scale, the highest at +{highest:.1f} dB, were held at it, as "
+            f"{form.subtype} has to; --clip-mode float keeps them (in WAV), rescale turns the recording down"
+        )
+    if heard.is_integer and not form.is_integer and not form.is_lossy:
+        notes.append(f"written in floating point ({form.container}), for its peaks may exceed full scale")
+    return notes
+
+
+def _idle(task: Task, seconds: float, *, copied: bool) -> list[str]:
+    """Why nothing was restored."""
+    done = "it was copied bit for bit" if copied else "it was passed on as it is"
+    match task:
+        case Declipping(threshold) if seconds > 0:
+            return [f"no sample reaches {threshold:g} of full scale, so nothing was to be restored: {done}"]
+        case _:
+            return [f"nothing was to be restored: {done}"] if seconds > 0 else []
 
 
 def _unreached(task: Task, seconds: float) -> list[str]:
     """Gaps that a stream, whose length nobody knew, turned out not to have."""
-    if not isinstance(task, Inpainting):
-        return []
-    beyond = [gap for gap in task.gaps_s if gap[0] >= seconds]
+    gaps_s = [gap for part in parts_of(task) if isinstance(part, Inpainting) for gap in part.gaps_s]
+    beyond = [gap for gap in gaps_s if gap[0] >= seconds]
     return [f"it ends at {seconds:.3f} s, before the gap {first:g}-{stop:g}" for first, stop in beyond]
+
+
+def _faults(verification: Verification) -> tuple[str, ...]:
+    if verification.is_kept:
+        return ()
+    return (f"never worse was not kept: {verification}, more than {verification.allowed:.3g}; keep the input",)

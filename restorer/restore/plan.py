@@ -4,7 +4,7 @@ A file `take.flac` becomes `take.restored.flac` beside it, a folder `album` the 
 goes to standard output. A target that is named may be a file for one file, else it is a folder: the tree below a folder
 is mirrored in it; of several folders each in one of its name. Of a folder's files those with a sound file's suffix are
 taken; what is hidden (a name with a leading dot) is not, nor what lies in the target. The suffix changes where the
-format has to: a lossy recording becomes FLAC.
+format does: a lossy recording becomes FLAC, a FLAC that is called .wav gets its true name.
 """
 
 import os
@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from restorer.audio import SUFFIXES, AudioFormat, AudioInfo, open_writer, output_format, probe
+from restorer.audio import SUFFIXES, AudioFormat, AudioInfo, open_writer, probe
 from restorer.errors import AudioError, RestorerError, UsageError
 from restorer.restore.fit import require_fit
+from restorer.restore.result import keeps_suffix, require_sensible, result_format
 from restorer.restore.task import Task
+from restorer.restore.wanted import LIKE_INPUT, Wanted
 
 Place = Path | Literal["-"]
 
@@ -56,31 +58,49 @@ class _Found:
     exact: bool = False
 
 
-def plan_jobs(inputs: Sequence[str], out: str | None, task: Task, *, overwrite: bool = False) -> Plan:
+def plan_jobs(
+    inputs: Sequence[str],
+    out: str | None,
+    task: Task,
+    *,
+    overwrite: bool = False,
+    wanted: Wanted = LIKE_INPUT,
+    is_raw: bool = False,
+    sidecar: bool = False,
+) -> Plan:
     """Looks at what was named, and touches nothing.
 
     inputs: files, folders, `-`. out: a file or `-` for one file, else a folder (one that exists, or `name/`).
+    is_raw: the one input is nothing but samples. sidecar: a file of facts will stand beside each result.
     UsageError where nothing of it can be done as asked: an output that is an input, two inputs with one output. A file
     that cannot be read, that the task does not fit, or whose target cannot be written or exists without `overwrite`, is
     among the refusals.
     """
     is_single = len(inputs) == 1 and not Path(inputs[0]).is_dir()
+    if is_raw and not is_single:
+        raise UsageError(f"--raw is for one stream or file, and {len(inputs)} inputs or a folder were named; name one")
     found = list(_single(inputs[0], out) if is_single else _several(inputs, out))
+    for target in {"-" if each.target == "-" else "a file" for each in found}:
+        require_sensible(wanted, to_stream=target == "-")
+        if sidecar and target == "-":
+            raise UsageError("--sidecar stands beside a file, and standard output is none; name one by --out")
     if not found:
         raise AudioError(f"{', '.join(inputs)} has no sound files in it; name another folder, or the files themselves")
     jobs: list[Job] = []
     refusals: list[Refusal] = []
     for each in found:
         try:
-            jobs.append(_job(each))
+            jobs.append(_job(each, task, wanted, is_raw=is_raw))
         except RestorerError as error:
             assert each.source != "-"
             refusals.append(Refusal(each.source, error))
     _require_own_targets(jobs)
+    if sidecar:
+        _require_own_sidecars(jobs)
     writable: list[Job] = []
     for job in jobs:
         try:
-            _require_doable(job, task, overwrite)
+            _require_doable(job, task, wanted, overwrite=overwrite, sidecar=sidecar)
             writable.append(job)
         except RestorerError as error:
             refusals.append(Refusal(Path(job.source), error))
@@ -143,14 +163,22 @@ def _sound_files(folder: Path, target: Path) -> Iterator[Path]:
                 yield Path(place, name)
 
 
-def _job(found: _Found) -> Job:
+def _job(found: _Found, task: Task, wanted: Wanted, *, is_raw: bool) -> Job:
     if found.source == "-" or _is_pipe(found.source):
         return Job(found.source, found.target, None)
+    if is_raw:
+        if not found.source.exists():
+            raise AudioError(f"{found.source} does not exist; check the name")
+        is_named = found.exact or found.target == "-"
+        return Job(found.source, found.target if is_named else Path(found.target).with_suffix(".wav"), None)
     info = probe(found.source)
-    form = output_format(info.format)
-    if found.exact or found.target == "-" or form.container == info.format.container:
+    if found.exact or found.target == "-":
         return Job(found.source, found.target, info)
-    name = found.target.name.removesuffix(found.source.suffix) + form.suffix
+    form = result_format(info.format, wanted, task, None)
+    suffix = found.target.suffix if found.source.suffix else ""
+    if form.container == info.format.container and keeps_suffix(form, suffix):
+        return Job(found.source, found.target, info)
+    name = found.target.name.removesuffix(suffix) + form.suffix
     return Job(found.source, found.target.with_name(name), info)
 
 
@@ -171,12 +199,35 @@ def _require_own_targets(jobs: Sequence[Job]) -> None:
             )
 
 
-def _require_doable(job: Job, task: Task, overwrite: bool) -> None:
+def _require_own_sidecars(jobs: Sequence[Job]) -> None:
+    """Raises UsageError if two results, as of take.wav and take.mp3, have one name for their facts."""
+    paths: dict[Path, Job] = {}
+    for job in jobs:
+        other = paths.setdefault(sidecar_path(Path(job.target)), job)
+        if other is not job:
+            raise UsageError(
+                f"{other.source} and {job.source} would both have their facts in {sidecar_path(Path(job.target))}; "
+                "rename one, or leave out --sidecar"
+            )
+
+
+def _require_doable(job: Job, task: Task, wanted: Wanted, *, overwrite: bool, sidecar: bool) -> None:
     """Raises what would come up after the work has begun: a task that does not fit, a target that cannot be written."""
     if job.info is not None:
         require_fit(task, job.info.format.sample_rate, job.info.duration_s, str(job.source))
-    form = AudioFormat("WAV", "PCM_16", 44100, 1) if job.info is None else output_format(job.info.format)
-    open_writer(job.target, form, overwrite=overwrite)
+    heard = AudioFormat("WAV", "PCM_16", 44100, 1) if job.info is None else job.info.format
+    open_writer(job.target, result_format(heard, wanted, task, job.target), overwrite=overwrite)
+    if sidecar and not overwrite and job.target != "-" and sidecar_path(job.target).exists():
+        raise UsageError(f"{sidecar_path(job.target)} exists already; move it, or replace it with --overwrite")
+
+
+def sidecar_path(target: Path) -> Path:
+    """Where the facts about a result stand.
+
+    >>> sidecar_path(Path("cd/take.restored.flac")).name
+    'take.restored.restorer.json'
+    """
+    return target.with_suffix(".restorer.json")
 
 
 def _is_folder(word: str) -> bool:

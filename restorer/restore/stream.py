@@ -49,7 +49,8 @@ class RestoringStream:
         self._prior, self._settings, self._seed = prior, settings, seed
         self._report = progress
         self._damage: Damage = damage_of(task, sample_rate, prior.sample_rate)
-        self._at_once = max(1, batch_size // channels)
+        # On a CPU windows gain nothing from company (`restore_windows`), so that none waits for others.
+        self._at_once = 1 if prior.device.type == "cpu" else max(1, batch_size // channels)
         self._to_prior = Resampler(sample_rate, prior.sample_rate, channels)
         self._to_file = Resampler(prior.sample_rate, sample_rate, channels)
         # At the file's rate: what came in, and what is to be added. At the prior's: what is heard, what was restored.

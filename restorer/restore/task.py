@@ -35,3 +35,8 @@ class Repair:
 
 
 Task = Part | Repair
+
+
+def parts_of(task: Task) -> tuple[Part, ...]:
+    """What a task consists of: itself, or the parts of a repair."""
+    return task.parts if isinstance(task, Repair) else (task,)

@@ -22,7 +22,7 @@ def restore_file(source, target, task, prior, settings, *, overwrite, **options)
     with open_reader(source) as reader, open_writer(target, reader.format, overwrite=overwrite) as writer:
         while len(block := reader.read(1000)):
             writer.write(block)
-    return Names(source=source, target=target, seconds=writer.frames / 8000, windows=1, notes=())
+    return Names(source=source, target=target, seconds=writer.frames / 8000, windows=1, notes=(), faults=())
 
 sys.modules["restorer.prior"] = Names(load_prior=lambda name, device: None)
 sys.modules["restorer.restore.job"] = Names(restore_file=restore_file)

@@ -8,10 +8,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from restorer.audio import AudioFormat
 from restorer.cli import app
 from restorer.errors import AudioError
 from restorer.restore.settings import BWE, DECLIP, INPAINT
 from restorer.restore.task import BandwidthExtension, Declipping, Inpainting
+from restorer.restore.wanted import LIKE_INPUT, Wanted
 from tests.shell import record
 
 
@@ -22,6 +24,7 @@ class Report:
     seconds: float
     windows: int
     notes: tuple[str, ...]
+    faults: tuple[str, ...] = ()
 
 
 class Engine:
@@ -30,6 +33,7 @@ class Engine:
     def __init__(self):
         self.calls, self.priors = [], []
         self.behave = lambda source: ()
+        self.faults = ()
 
     def load_prior(self, name, device):
         self.priors.append((name, device))
@@ -37,7 +41,7 @@ class Engine:
 
     def restore_file(self, source, target, task, prior, settings, *, progress, **options):
         self.calls.append((str(source), str(target), task, settings, options))
-        return Report(source, target, 2.0, 3, self.behave(source))
+        return Report(source, target, 2.0, 3, self.behave(source), self.faults)
 
 
 @pytest.fixture
@@ -103,9 +107,25 @@ def test_the_machine_and_the_seed_are_passed_on(engine):
     assert run("bwe", "-", "--cutoff", "1k") == 0
     words = ["--seed", "5", "--batch-size", "3", "--device", "cuda:1", "--overwrite"]
     assert run("bwe", "-", "--cutoff", "1k", *words) == 0
-    assert engine.calls[0][4] == {"seed": 0, "batch_size": 8, "overwrite": False}
-    assert engine.calls[1][4] == {"seed": 5, "batch_size": 3, "overwrite": True}
+    plain = {"seed": 0, "batch_size": 8, "overwrite": False, "wanted": LIKE_INPUT, "raw": None, "verify": True}
+    assert engine.calls[0][4] == plain
+    assert engine.calls[1][4] == {**plain, "seed": 5, "batch_size": 3, "overwrite": True}
     assert engine.priors == [("tiny.safetensors", "<auto>"), ("tiny.safetensors", "<cuda:1>")]
+
+
+def test_what_the_result_shall_be_is_passed_on(engine, tmp_path):
+    words = ["--format", "flac", "--bits", "16", "--rate", "48000", "--clip-mode", "rescale", "--no-verify"]
+    assert run("inpaint", "-", "--gap", "1-2", "--raw", "s24le:96000:2", *words) == 0
+    options = engine.calls[0][4]
+    assert options["wanted"] == Wanted("flac", "16", 48000, "rescale")
+    assert options["raw"] == AudioFormat("RAW", "PCM_24", 96000, 2)
+    assert options["verify"] is False
+
+
+def test_a_broken_promise_is_said_even_when_quiet(engine, capsys):
+    engine.faults = ("a promise",)
+    assert run("bwe", "-", "--cutoff", "1k", "--quiet") == 0
+    assert capsys.readouterr().err == "standard output: error: a promise\n"
 
 
 def test_notes_go_to_standard_error_and_quiet_silences_them(engine, tmp_path, capsys):

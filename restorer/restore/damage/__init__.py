@@ -66,7 +66,7 @@ def damage_of(task: Task, file_rate: int, prior_rate: int) -> Damage:
         case BandwidthExtension(cutoff_hz):
             return LostHighs(LowPass.kaiser(cutoff_hz, prior_rate))
         case Inpainting(gaps_s):
-            return LostSpans(Gaps(_spans(gaps_s, prior_rate)), Gaps(_spans(gaps_s, file_rate)))
+            return LostSpans(Gaps(file_spans(gaps_s, prior_rate)), Gaps(file_spans(gaps_s, file_rate)))
         case Declipping(threshold):
             # Between the samples of another rate a flattened peak ripples about its level; at the same rate it is only
             # whitening there and back that moves it, by a few millionths of full scale.
@@ -89,5 +89,5 @@ def _several(damages: Sequence[Damage]) -> Damage:
     return Several(next(iter(highs), None), next(iter(peaks), None), next(iter(spans), None))
 
 
-def _spans(gaps_s: Sequence[tuple[float, float]], rate: int) -> tuple[tuple[int, int], ...]:
+def file_spans(gaps_s: Sequence[tuple[float, float]], rate: int) -> tuple[tuple[int, int], ...]:
     return tuple((round(first * rate), max(round(stop * rate), round(first * rate) + 1)) for first, stop in gaps_s)

@@ -1,0 +1,137 @@
+"""What stands beside the sound in a WAV: bext, iXML, cue, LIST and the like, taken from one file and put into another.
+
+They are put behind the sound, which RIFF allows and where BWF MetaEdit puts what grew: no sample has to move.
+"""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+# Of the sound itself, or a guess at its loudness that no longer holds.
+_NOT_KEPT = (b"fmt ", b"data", b"fact", b"ds64", b"JUNK", b"junk", b"PAD ", b"FLLR", b"PEAK", b"levl", b"id3 ", b"ID3 ")
+_TIMED = (b"cue ", b"smpl", b"adtl", b"plst")  # in samples: they hold at one sample rate only
+_LARGEST = 64 << 20  # bytes of one chunk: an absurd size is damage, not metadata
+_TIME_REFERENCE = 338  # where bext has it, in samples since midnight (EBU Tech 3285)
+_MASK = 20  # where the extension of `fmt ` has the loudspeakers of the channels
+_EXTENSIBLE = 0xFFFE
+_LARGEST_RIFF = (1 << 32) - 1
+
+Chunk = tuple[bytes, bytes]
+"""(name, body)."""
+
+
+@dataclass(frozen=True)
+class RiffChunks:
+    """kept: in their order; id3: the tag's bytes, empty where there is none; speakers: dwChannelMask, None if none."""
+
+    kept: tuple[Chunk, ...] = ()
+    id3: bytes = b""
+    speakers: int | None = None
+
+    def at_rate(self, from_rate: int, to_rate: int) -> "RiffChunks":
+        """bext's time reference counts in the new rate; cues, which belong to samples, are left out."""
+        if from_rate == to_rate:
+            return self
+        kept = [(name, body) for name, body in self.kept if kind_of(name, body) not in _TIMED]
+        return RiffChunks(
+            tuple((name, _retimed(body, from_rate, to_rate) if name == b"bext" else body) for name, body in kept),
+            self.id3, self.speakers,
+        )  # fmt: skip
+
+    @property
+    def names(self) -> list[str]:
+        return [kind_of(name, body).decode("latin-1").strip() for name, body in self.kept]
+
+
+def read_chunks(path: Path) -> RiffChunks:
+    """Of a RIFF or RF64 file; none of any other. Raises OSError."""
+    kept, id3, speakers = [], b"", None
+    with path.open("rb") as file:
+        for name, start, size in _chunks(file):
+            if name == b"fmt " or name not in _NOT_KEPT or name in (b"id3 ", b"ID3 "):
+                file.seek(start)
+                body = file.read(min(size, _LARGEST))
+                if len(body) < size:
+                    continue
+                if name == b"fmt ":
+                    speakers = _speakers(body)
+                elif name in _NOT_KEPT:
+                    id3 = body
+                else:
+                    kept.append((name, body))
+    return RiffChunks(tuple(kept), id3, speakers)
+
+
+def append_chunks(path: Path, chunks: RiffChunks) -> None:
+    """Behind what is there. Raises OSError if a RIFF would pass 4 GiB."""
+    with path.open("rb+") as file:
+        file.seek(0)
+        kind = file.read(4)
+        if chunks.speakers is not None:
+            _set_speakers(file, chunks.speakers)
+        id3 = [(b"id3 ", chunks.id3)] if chunks.id3 else []
+        file.seek(0, 2)
+        if file.tell() % 2:
+            file.write(b"\0")
+        for name, body in (*chunks.kept, *id3):
+            file.write(name + struct.pack("<I", len(body)) + body + bytes(len(body) % 2))
+        size = file.tell() - 8
+        if kind == b"RF64":
+            file.seek(20)  # RF64, its size, WAVE, ds64, its size: then the size that counts
+            file.write(struct.pack("<Q", size))
+            return
+        if size > _LARGEST_RIFF:
+            raise OSError("a WAV ends at 4 GiB")
+        file.seek(4)
+        file.write(struct.pack("<I", size))
+
+
+def kind_of(name: bytes, body: bytes) -> bytes:
+    """A LIST is of the kind that its first bytes tell."""
+    return body[:4] if name == b"LIST" else name
+
+
+def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
+    """(name, where its body begins, its size)."""
+    opening = file.read(12)
+    if opening[:4] not in (b"RIFF", b"RF64") or opening[8:] != b"WAVE":
+        return
+    long_size = None
+    while len(header := file.read(8)) == 8:
+        name, size = header[:4], struct.unpack("<I", header[4:])[0]
+        start = file.tell()
+        if name == b"ds64":
+            long_size = struct.unpack("<Q", file.read(16)[8:].ljust(8, b"\0"))[0]
+        if name == b"data" and size == 0xFFFFFFFF:
+            if long_size is None:
+                return  # of unknown length: there is nothing behind it
+            size = long_size
+        yield name, start, size
+        file.seek(start + size + size % 2)
+
+
+def _retimed(bext: bytes, from_rate: int, to_rate: int) -> bytes:
+    at = slice(_TIME_REFERENCE, _TIME_REFERENCE + 8)
+    if len(bext) < at.stop:
+        return bext
+    samples = struct.unpack("<Q", bext[at])[0]
+    return bext[: at.start] + struct.pack("<Q", round(samples * to_rate / from_rate) % (1 << 64)) + bext[at.stop :]
+
+
+def _speakers(fmt: bytes) -> int | None:
+    if len(fmt) < _MASK + 4 or struct.unpack("<H", fmt[:2])[0] != _EXTENSIBLE:
+        return None
+    return int(struct.unpack("<I", fmt[_MASK : _MASK + 4])[0])
+
+
+def _set_speakers(file: BinaryIO, speakers: int) -> None:
+    file.seek(0)
+    for name, start, size in _chunks(file):
+        if name == b"fmt ":
+            file.seek(start)
+            if _speakers(file.read(size)) is not None:
+                file.seek(start + _MASK)
+                file.write(struct.pack("<I", speakers))
+            return

@@ -1,0 +1,158 @@
+"""FLAC on pipes, through libsndfile, which believes that it reads and writes a file that can seek."""
+
+import struct
+from types import TracebackType
+from typing import BinaryIO, Self
+
+import numpy as np
+import soundfile
+
+from restorer.audio.format import AudioFormat, Samples
+from restorer.audio.riff import read_some
+from restorer.audio.samples import as_float, require_finite, to_fixed
+from restorer.audio.stream import unwritable
+from restorer.errors import AudioError
+
+_ENDLESS = 1 << 62  # bytes: libsndfile asks for the size of a file before it reads it
+
+
+class Pipe:
+    """A stream as the file that libsndfile reads FLAC from: forwards, but for one return to the beginning.
+
+    An exception in libsndfile's callbacks would be printed and forgotten, even an interruption: it is kept instead.
+    """
+
+    def __init__(self, stream: BinaryIO, opening: bytes) -> None:
+        """`opening`: what was taken from the stream already, to which libsndfile may return."""
+        self._stream, self._opening, self._at = stream, opening, 0
+        self._failure: BaseException | None = None
+
+    def read(self, count: int) -> bytes:
+        try:
+            if self._at < len(self._opening):
+                some = self._opening[self._at : self._at + count]
+            else:
+                some = read_some(self._stream, count)
+        except BaseException as error:  # handed on by raise_failure
+            self._failure = error
+            return b""
+        self._at += len(some)
+        return some
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self._at = (0, self._at, _ENDLESS)[whence] + offset
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def raise_failure(self) -> None:
+        """Raises what reading met, if anything."""
+        if self._failure is not None:
+            raise self._failure
+
+
+class _Sink:
+    """A stream as the file that libsndfile writes FLAC to; what it would mend at the beginning afterwards is dropped.
+
+    So the header says that length and checksum are unknown, as a FLAC that streams may (RFC 9639, 8.2).
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._at = self.sent = 0
+        self._failure: Exception | None = None
+
+    def write(self, data: bytes) -> int:
+        try:
+            if self._at == self.sent and self._failure is None:
+                self._stream.write(data)
+                self.sent += len(data)
+        except Exception as error:  # handed on by raise_failure
+            self._failure = error
+        self._at += len(data)
+        return len(data)
+
+    def read(self, count: int) -> bytes:
+        return b""
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self._at = (0, self._at, self.sent)[whence] + offset
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+
+class FlacStreamWriter:
+    """An AudioWriter of FLAC on a stream that cannot seek, flushed at every block.
+
+    Raises AudioError for a format that FLAC does not have, and when the stream cannot take the bytes; BrokenPipeError
+    passes when the listener leaves.
+    """
+
+    def __init__(self, stream: BinaryIO, format: AudioFormat) -> None:
+        self.format = format
+        self.frames = 0
+        self.clipped = 0
+        self.peak = 0.0
+        self.notes: tuple[str, ...] = ()
+        self._stream, self._sink = stream, _Sink(stream)
+        self._file: soundfile.SoundFile | None = None
+        if format.bits is None or format.channels > 8 or not soundfile.check_format("FLAC", format.subtype):
+            raise AudioError(
+                f"FLAC cannot hold {format.channels} channels of {format.subtype}; leave out --format, to get WAV"
+            )
+
+    def write(self, block: Samples) -> Samples:
+        require_finite(block, self.frames, self.format.sample_rate, "the result")
+        assert self.format.bits is not None
+        fixed, clipped = to_fixed(block, self.format.bits)
+        if len(fixed):
+            self._opened().write(fixed)
+            self._send()
+        self.frames += len(block)
+        self.clipped += clipped
+        self.peak = max(self.peak, float(np.abs(block).max(initial=0.0)))
+        return as_float(fixed)
+
+    def _opened(self) -> soundfile.SoundFile:
+        if self._file is None:
+            form = self.format
+            self._file = soundfile.SoundFile(
+                self._sink, "w", form.sample_rate, form.channels, form.subtype, None, "FLAC"
+            )
+        return self._file
+
+    def _send(self) -> None:
+        try:
+            self._sink.raise_failure()
+            self._stream.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise unwritable(error, self.frames / self.format.sample_rate) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._file is not None:
+            self._file.close()
+        elif kind is None:
+            self._sink.write(empty_flac(self.format))
+        if kind is None:
+            self._send()
+
+
+def empty_flac(form: AudioFormat) -> bytes:
+    """A FLAC of no samples, for which libsndfile writes no bytes at all: STREAMINFO (RFC 9639, 8.2) alone."""
+    numbers = form.sample_rate << 44 | (form.channels - 1) << 41 | ((form.bits or 0) - 1) << 36
+    streaminfo = struct.pack(">HH6xQ16x", 4096, 4096, numbers)
+    return b"fLaC" + struct.pack(">I", 0x80 << 24 | len(streaminfo)) + streaminfo

@@ -1,0 +1,182 @@
+"""Never worse, measured: how far what was sound differs from the recording, as the result goes by."""
+
+import math
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.signal import oaconvolve
+
+from restorer.audio import Samples
+from restorer.degradation import Gaps, HardClip
+from restorer.dsp.filters import crossover_lowpass
+from restorer.restore.damage import file_spans
+from restorer.restore.regions import Regions, runs
+from restorer.restore.task import BandwidthExtension, Declipping, Inpainting, Part, Task, parts_of
+
+UNTOUCHED_BAND = 0.9
+"""Of the cutoff: below it bandwidth extension changes nothing that counts."""
+
+_LEAK = 1e-3  # -60 dB of the recording's peak, which the crossover keeps with 20 dB to spare
+_APART_S = 0.01
+
+
+@dataclass(frozen=True)
+class Verification:
+    """where: what should have stayed. deviation: the largest change found there; allowed: the largest that is none.
+
+    Both in full scale; peak: the recording's own, to which decibels refer. in_file: measured on the samples as they are
+    stored, else before they were converted (another sample rate, a lower level, a lossy format).
+    """
+
+    where: str
+    deviation: float
+    allowed: float
+    peak: float
+    in_file: bool
+
+    @property
+    def is_kept(self) -> bool:
+        return self.deviation <= self.allowed
+
+    @property
+    def deviation_db(self) -> float:
+        """Relative to the recording's peak; -inf for none."""
+        return 20 * math.log10(self.deviation / self.peak) if self.deviation and self.peak else -math.inf
+
+    def __str__(self) -> str:
+        what = (
+            "exactly 0" if self.deviation == 0 else f"{self.deviation:.3g} of full scale ({self.deviation_db:.0f} dB)"
+        )
+        return f"largest deviation {self.where}: {what}" + ("" if self.in_file else ", before it was converted")
+
+
+class Verifier:
+    """Takes the recording by `heard` and what became of it by `compare`, in blocks of any sizes; tells what it found.
+
+    Holds only the part of the recording that was not yet compared. Raises nothing: a finding is for the report.
+    """
+
+    def __init__(self, task: Task, sample_rate: int, channels: int, *, step: float, in_file: bool) -> None:
+        """step: by how much storing a sample may move it: 0 where its format keeps it."""
+        self._spared = _spared(task, sample_rate, channels)
+        self._step, self._in_file = step, in_file
+        self._waiting: deque[Samples] = deque()
+        self._at = 0
+        self._peak = self._deviation = 0.0
+        self.regions = Regions(round(_APART_S * sample_rate))
+
+    @property
+    def frames(self) -> int:
+        """How many of the recording were compared."""
+        return self._at
+
+    def heard(self, block: Samples) -> None:
+        if len(block):
+            self._peak = max(self._peak, float(np.abs(block).max()))
+            self._waiting.append(block)
+
+    def compare(self, result: Samples) -> None:
+        """The next frames of the result."""
+        while len(result) and self._waiting:
+            block = self._waiting.popleft()
+            count = min(len(block), len(result))
+            if count < len(block):
+                self._waiting.appendleft(block[count:])
+            self._measure(block[:count], result[:count])
+            result = result[count:]
+
+    def finish(self) -> Verification:
+        missing = sum(map(len, self._waiting))
+        deviation = math.inf if missing else self._deviation  # frames that never came back
+        return Verification(
+            self._spared.where, deviation, self._spared.leak * self._peak + self._step, self._peak, self._in_file
+        )
+
+    def _measure(self, block: Samples, result: Samples) -> None:
+        synthetic, deviation = self._spared.look(block, result, self._at)
+        self.regions.add(runs(synthetic, self._at))
+        self._deviation = max(self._deviation, deviation)
+        self._at += len(block)
+
+
+Mask = NDArray[np.bool_]
+
+
+class _Elsewhere:
+    """All samples that no gap, fade or flattened peak touches."""
+
+    leak = 0.0
+
+    def __init__(self, parts: Sequence[Part], sample_rate: int) -> None:
+        self._gaps = [Gaps(file_spans(part.gaps_s, sample_rate)) for part in parts if isinstance(part, Inpainting)]
+        self._levels = [_level(part.threshold) for part in parts if isinstance(part, Declipping)]
+        gaps, peaks = "outside the gaps and their fades", "of the samples that were not clipped"
+        self.where = " and ".join([gaps] * bool(self._gaps) + [peaks] * bool(self._levels))
+
+    def look(self, block: Samples, result: Samples, start: int) -> tuple[Mask, float]:
+        """Which frames are synthetic, and the largest change of the other samples."""
+        touched = self.touched(block, start)
+        synthetic: Mask = touched.any(axis=1)
+        return synthetic, float(np.abs(result - block)[~touched].max(initial=0.0))
+
+    def touched(self, block: Samples, start: int) -> Mask:
+        """(frames, channels)"""
+        touched: Mask = np.zeros(block.shape, dtype=bool)
+        for gaps in self._gaps:
+            touched |= gaps.on([start], len(block)).weights(len(block))[0].numpy()[:, None] > 0
+        for level in self._levels:
+            touched |= np.abs(block) >= level
+        return touched
+
+
+def _level(threshold: float) -> float:
+    clip = HardClip.symmetric(threshold)
+    assert isinstance(clip.high, float)
+    assert isinstance(clip.tolerance, float)
+    return clip.high - clip.tolerance
+
+
+class _BelowCutoff:
+    """The change is low-passed as it goes by, wherever the filter lies within the recording and meets nothing that was
+    touched for another reason.
+
+    At its ends, for the length of the filter (2,600 samples for 1 kHz at 44.1 kHz), the cut itself would be measured:
+    what is added above the cutoff ends there as abruptly as the recording does.
+    """
+
+    leak = _LEAK
+
+    def __init__(self, cutoff_hz: float, sample_rate: int, channels: int, elsewhere: _Elsewhere) -> None:
+        self.where = " ".join([f"below {UNTOUCHED_BAND * cutoff_hz:g} Hz", elsewhere.where]).rstrip()
+        self._taps = crossover_lowpass(UNTOUCHED_BAND * cutoff_hz, sample_rate)[:, None]
+        self._elsewhere = elsewhere
+        self._held = np.zeros((0, channels))
+        self._held_touched: Mask = np.zeros(0, dtype=bool)
+
+    def look(self, block: Samples, result: Samples, start: int) -> tuple[Mask, float]:
+        touched = self._elsewhere.touched(block, start).any(axis=1)
+        change = np.where(touched[:, None], 0.0, result - block)
+        return np.ones(len(block), dtype=bool), self._lows(change, touched)
+
+    def _lows(self, change: Samples, touched: Mask) -> float:
+        change = np.concatenate([self._held, change])
+        touched = np.concatenate([self._held_touched, touched])
+        keep, size = len(self._taps) - 1, len(self._taps)
+        self._held, self._held_touched = change[max(0, len(change) - keep) :], touched[max(0, len(touched) - keep) :]
+        if len(change) < size:
+            return 0.0
+        lows = np.abs(oaconvolve(change, self._taps, mode="valid", axes=0))
+        met = np.cumsum(np.concatenate([[0], touched]))
+        return float(lows[met[size:] == met[:-size]].max(initial=0.0))
+
+
+def _spared(task: Task, sample_rate: int, channels: int) -> _Elsewhere | _BelowCutoff:
+    parts = parts_of(task)
+    elsewhere = _Elsewhere(parts, sample_rate)
+    for part in parts:
+        if isinstance(part, BandwidthExtension):
+            return _BelowCutoff(part.cutoff_hz, sample_rate, channels, elsewhere)
+    return elsewhere

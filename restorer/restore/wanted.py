@@ -1,0 +1,28 @@
+"""What was asked of a result's format; light enough for the command line to know before anything is imported."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+FormatName = Literal["wav", "flac", "aiff", "caf", "w64", "rf64", "au", "ogg", "opus", "mp3", "raw"]
+Depth = Literal["16", "24", "32", "float"]
+ClipMode = Literal["float", "rescale", "clamp"]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """None: as the input has it.
+
+    clip_mode is what becomes of restored peaks above full scale: kept in floating point, kept by turning the whole
+    recording down, or held at full scale. None: floating point where declipping may raise peaks so far and the
+    container has it; else they are held, with a warning that counts them. That is what FLAC, which has no floating
+    point, gets: a sound sample must not change unasked, not even its level, and what was held can be made again from
+    the input, which is never overwritten.
+    """
+
+    format: FormatName | None = None
+    bits: Depth | None = None
+    sample_rate: int | None = None
+    clip_mode: ClipMode | None = None
+
+
+LIKE_INPUT = Wanted()
