@@ -119,7 +119,7 @@ class _Elsewhere:
     def look(self, block: Samples, result: Samples, start: int) -> tuple[Mask, float]:
         """Which frames are synthetic, and the largest change of the other samples."""
         touched = self.touched(block, start)
-        synthetic: Mask = touched.any(axis=1)
+        synthetic: Mask = np.any(touched, axis=1)
         return synthetic, float(np.abs(result - block)[~touched].max(initial=0.0))
 
     def touched(self, block: Samples, start: int) -> Mask:
@@ -157,7 +157,7 @@ class _BelowCutoff:
         self._held_touched: Mask = np.zeros(0, dtype=bool)
 
     def look(self, block: Samples, result: Samples, start: int) -> tuple[Mask, float]:
-        touched = self._elsewhere.touched(block, start).any(axis=1)
+        touched: Mask = np.any(self._elsewhere.touched(block, start), axis=1)
         change = np.where(touched[:, None], 0.0, result - block)
         return np.ones(len(block), dtype=bool), self._lows(change, touched)
 
