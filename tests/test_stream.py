@@ -8,7 +8,7 @@ import pytest
 
 from restorer.dsp.filters import crossover_lowpass, kaiser_lowpass
 from restorer.errors import UsageError
-from restorer.restore.settings import BWE, DECLIP, INPAINT, Settings
+from restorer.restore.settings import BWE, DECLIP, INPAINT, Method, Settings
 from restorer.restore.stream import RestoringStream, restore_signal
 from restorer.restore.task import BandwidthExtension, Declipping, Inpainting, Task
 from tests.tiny import WhitePrior
@@ -172,3 +172,47 @@ def test_memory_does_not_grow() -> None:
 def test_a_cutoff_beyond_the_prior_is_refused() -> None:
     with pytest.raises(UsageError, match="cutoff"):
         restored(music(RATE), BandwidthExtension(5000.0), QUICK, 44100)
+
+
+# Who restores
+
+
+def streamed(signal: np.ndarray, task: Task, settings: Settings) -> tuple[np.ndarray, RestoringStream]:
+    stream = RestoringStream(task, WhitePrior(), settings, RATE, 1)  # type: ignore[arg-type]
+    return np.concatenate([stream.push(signal), stream.finish()]), stream
+
+
+def test_a_short_gap_goes_to_autoregression_and_a_long_one_to_the_prior() -> None:
+    time = np.arange(3 * RATE) / RATE
+    signal = 0.2 * np.sin(2 * np.pi * 440 * time)[:, None]
+    gaps_s = (1.0, 1.01), (2.0, 2.2)
+    damaged = signal.copy()
+    for first, stop in gaps_s:
+        damaged[round(first * RATE) : round(stop * RATE)] = 0
+    out, stream = streamed(damaged, Inpainting(gaps_s), replace(INPAINT, n_steps=4))
+    assert (stream.windows_done, stream.windows_classical) == (2, 1)
+    short = slice(RATE, round(1.01 * RATE))
+    assert np.abs(out[short] - signal[short]).max() < 0.02  # a sine goes on; the prior knows nothing but noise
+    elsewhere = np.r_[0 : RATE - 64, round(1.01 * RATE) + 64 : 2 * RATE - 64, round(2.2 * RATE) + 64 : 3 * RATE]
+    np.testing.assert_array_equal(out[elsewhere], signal[elsewhere])
+
+
+@pytest.mark.parametrize(("method", "classical"), [("diffusion", 0), ("classical", 1)])
+def test_the_method_that_was_asked_for_restores(method: Method, classical: int) -> None:
+    signal = music(2 * RATE)
+    _, stream = streamed(signal, Inpainting(((1.0, 1.01),)), replace(INPAINT, n_steps=2, method=method))
+    assert stream.windows_classical == classical
+
+
+def test_light_clipping_goes_to_social_sparsity_alone() -> None:
+    signal = music(2 * RATE)
+    for share, is_classical in ((0.02, True), (0.5, False)):
+        threshold = float(np.quantile(np.abs(signal), 1 - share))
+        clipped = np.clip(signal, -threshold, threshold)
+        _, stream = streamed(clipped, Declipping(threshold), replace(DECLIP, n_steps=2))
+        assert stream.windows_classical == (stream.windows_done if is_classical else 0)
+
+
+def test_what_no_classical_method_can_fill_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"gap of 0\.3 s .* 0\.15 s"):
+        streamed(music(2 * RATE), Inpainting(((1.0, 1.3),)), replace(INPAINT, method="classical"))

@@ -108,7 +108,7 @@ def _classical(each: Classical, device: torch.device) -> Method:
 
 def _diffusions(task: TaskName, sweep: Sweep) -> Iterator[tuple[str, Settings]]:
     for guidance, n_steps, churn in product(GUIDANCES, sweep.n_steps or (None,), sweep.churns or (None,)):
-        name, settings = f"diffusion {guidance}", replace(PRESETS[task], guidance=guidance)
+        name, settings = f"diffusion {guidance}", replace(PRESETS[task], guidance=guidance, method="diffusion")
         if n_steps is not None:
             name, settings = f"{name}, {n_steps} steps", replace(settings, n_steps=n_steps)
         if churn is not None:

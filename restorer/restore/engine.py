@@ -66,6 +66,15 @@ def restore_windows(
 
 
 @torch.no_grad()
+def restore_classically(windows: Tensor, starts: Sequence[int], damage: Damage, prior: Prior) -> Tensor:
+    """What the damage's classical method adds to each window; arguments and result as `restore_windows` has them."""
+    margin = prior.whitening.margin
+    y = windows[:, margin : windows.shape[-1] - margin].to(prior.device)
+    placed = damage.degradation.on(starts, prior.length)
+    return damage.confined(damage.classical(y, placed) - y, y, placed)
+
+
+@torch.no_grad()
 def generate(
     prior: Prior, seconds: float, settings: Settings, seed: int, progress: Callable[[], None] | None = None
 ) -> Iterator[Tensor]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Guidance = Literal["dc", "rg", "dc+rg"]
+Method = Literal["auto", "diffusion", "classical"]
 SamplerName = Literal["dpm2m", "heun"]
 
 
@@ -13,8 +14,10 @@ class Settings:
 
     n_steps noise levels (0: the warm start alone) by EDM's law with exponent rho, from sigma_max (where what is missing
     drowns) down to sigma_min, both times the level of the window, then 0. churn: S_churn of the Heun sampler.
+    method: who restores, the prior or a classical method; auto: in each window the one that was measured to be better.
     """
 
+    method: Method = "auto"
     guidance: Guidance = "dc"
     sampler: SamplerName = "dpm2m"
     n_steps: int = 12

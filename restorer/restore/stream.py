@@ -9,7 +9,7 @@ import torch
 from restorer.audio import Resampler, Samples, resampled_length
 from restorer.prior import Prior
 from restorer.restore.damage import Damage, damage_of
-from restorer.restore.engine import restore_windows
+from restorer.restore.engine import restore_classically, restore_windows
 from restorer.restore.settings import Settings
 from restorer.restore.task import Task
 from restorer.restore.windows import Tape, Window
@@ -60,6 +60,7 @@ class RestoringStream:
         self._next: Window | None = next(self._windows, None)
         self._ready: list[tuple[Window, Samples]] = []
         self.windows_done = 0
+        self.windows_classical = 0
         self._total_s: float | None = None
         self._windows_total: int | None = None
         if total is not None:
@@ -87,10 +88,13 @@ class RestoringStream:
                 break
             samples = self._heard.view(window.start - margin, window.start + length + margin)
             self._next = next(self._windows, None)
-            if self._damage.hurts(samples[margin : margin + length], window.start):
-                self._ready.append((window, samples))
-            else:
+            inner = samples[margin : margin + length]
+            if not self._damage.hurts(inner, window.start):
                 self._done(1)
+            elif self._is_classical(inner, window):
+                self._restore_classically(window, samples)
+            else:
+                self._ready.append((window, samples))
             in_turn = window.known_until is not None or self._is_awaited()
             if len(self._ready) >= self._at_once or in_turn:
                 self._restore_ready()
@@ -101,6 +105,20 @@ class RestoringStream:
             self._restore_ready()
         self._heard.forget(self._heard.end if self._next is None else self._next.start - margin)
         return self._let_go(ended=ended)
+
+    def _is_classical(self, inner: Samples, window: Window) -> bool:
+        method = self._settings.method
+        return method == "classical" or (method == "auto" and self._damage.is_light(inner, window.start))
+
+    def _restore_classically(self, window: Window, samples: Samples) -> None:
+        rows = torch.from_numpy(samples.T.astype(np.float32))
+        change = restore_classically(rows, [window.start] * len(rows), self._damage, self._prior)
+        self._change.add(window.start, self._weighed(window, change.cpu().double().numpy().T))
+        self.windows_classical += 1
+        self._done(1)
+
+    def _weighed(self, window: Window, change: Samples) -> Samples:
+        return change * window.weights(self._prior.length)[:, None]
 
     def _restore_ready(self) -> None:
         if not self._ready:
@@ -114,7 +132,7 @@ class RestoringStream:
         change = restore_windows(torch.from_numpy(rows), starts, damage, self._prior, self._settings, self._seed)
         wave = change.cpu().double().numpy().reshape(len(windows), channels, -1).transpose(0, 2, 1)
         for window, samples in zip(windows, wave, strict=True):
-            weighed = samples * window.weights(self._prior.length)[:, None]
+            weighed = self._weighed(window, samples)
             self._change.add(window.start, weighed)
         if self._is_awaited():
             self._hear_again(windows[-1], weighed)

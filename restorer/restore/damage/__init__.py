@@ -53,6 +53,12 @@ class Damage(Protocol):
     def hurts(self, block: Samples, start: int) -> bool:
         """Whether a window with these samples, from `start` on (prior's rate), needs restoring."""
 
+    def is_light(self, block: Samples, start: int) -> bool:
+        """Whether a classical method does better than the prior on a window with these samples (prior's rate)."""
+
+    def classical(self, y: Tensor, placed: Degradation) -> Tensor:
+        """(batch, time): the classical estimate for these waveforms. UsageError for damage that is beyond it."""
+
     def repaired(self, original: Samples, change: Samples, start: int) -> Samples:
         """The recording's samples from `start` on (file's rate), with the change where it may be, else bit for bit."""
 
@@ -64,9 +70,9 @@ def damage_of(task: Task, file_rate: int, prior_rate: int) -> Damage:
     """
     match task:
         case BandwidthExtension(cutoff_hz):
-            return LostHighs(LowPass.kaiser(cutoff_hz, prior_rate))
+            return LostHighs(LowPass.kaiser(cutoff_hz, prior_rate), prior_rate)
         case Inpainting(gaps_s):
-            return LostSpans(Gaps(file_spans(gaps_s, prior_rate)), Gaps(file_spans(gaps_s, file_rate)))
+            return LostSpans(Gaps(file_spans(gaps_s, prior_rate)), Gaps(file_spans(gaps_s, file_rate)), prior_rate)
         case Declipping(threshold):
             # Between the samples of another rate a flattened peak ripples about its level; at the same rate it is only
             # whitening there and back that moves it, by a few millionths of full scale.

@@ -6,11 +6,10 @@ from functools import cached_property
 from typing import Self
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from restorer.audio import Samples
-from restorer.degradation import Composed, Degradation, HardClip, Projectable, require_consistency
+from restorer.degradation import Composed, Degradation, Projectable
 from restorer.prior import Prior
 from restorer.restore.damage.single import LostHighs, LostPeaks, LostSpans
 from restorer.restore.windows import Window, grid_around
@@ -29,8 +28,13 @@ class Several:
     spans: LostSpans | None
 
     @cached_property
+    def parts(self) -> tuple[LostHighs | LostPeaks | LostSpans, ...]:
+        """In the order in which they were suffered."""
+        return tuple(part for part in (self.highs, self.peaks, self.spans) if part is not None)
+
+    @cached_property
     def degradation(self) -> Composed:
-        return Composed(*(each.degradation for each in (self.highs, self.peaks, self.spans) if each is not None))
+        return Composed(*(part.degradation for part in self.parts))
 
     @cached_property
     def trusted(self) -> Projectable | None:
@@ -46,12 +50,8 @@ class Several:
     def warm(self, y: Tensor, placed: Degradation) -> Tensor:
         assert isinstance(placed, Composed)
         wave = y
-        for member in reversed(placed.members):
-            if isinstance(member, HardClip):
-                assert self.peaks is not None
-                wave = self.peaks.warm(wave, member)
-            else:
-                wave = require_consistency(member).project(torch.zeros_like(wave), wave)
+        for part, member in reversed(list(zip(self.parts, placed.members, strict=True))):
+            wave = part.warm(wave, member)
         return wave
 
     def confined(self, change: Tensor, y: Tensor, placed: Degradation) -> Tensor:
@@ -79,7 +79,17 @@ class Several:
         return original if self.spans is None else self.spans.heard(original, start)
 
     def hurts(self, block: Samples, start: int) -> bool:
-        return any(each.hurts(block, start) for each in (self.highs, self.peaks, self.spans) if each is not None)
+        return any(part.hurts(block, start) for part in self.parts)
+
+    def is_light(self, block: Samples, start: int) -> bool:
+        return all(part.is_light(block, start) for part in self.parts)
+
+    def classical(self, y: Tensor, placed: Degradation) -> Tensor:
+        assert isinstance(placed, Composed)
+        wave = y
+        for part, member in reversed(list(zip(self.parts, placed.members, strict=True))):
+            wave = part.classical(wave, member)
+        return wave
 
     def repaired(self, original: Samples, change: Samples, start: int) -> Samples:
         if self.highs is not None:

@@ -9,11 +9,20 @@ import torch
 from torch import Tensor
 
 from restorer.audio import Samples
+from restorer.classical.janssen import JANSSEN_GAPS, janssen_gaps
+from restorer.classical.replication import replicate
 from restorer.classical.social import social
 from restorer.degradation import Degradation, Gaps, HardClip, LowPass, require_consistency
 from restorer.dsp.filters import apply_fir
+from restorer.errors import UsageError
 from restorer.prior import Prior
 from restorer.restore.windows import Window, fills, grid, grid_size
+
+LIGHT_GAP_S = 0.02
+"""Up to here a gap goes to autoregression; see README for the evidence, of this and of the next."""
+
+LIGHT_CLIPPING = 0.1
+"""Up to this share of clipped samples in a window the prior has nothing to add to social sparsity."""
 
 _RESTLESS = 1 / 64  # share of a window, beside a gap, where its edge rings in the whitened domain
 
@@ -39,6 +48,7 @@ class LostHighs(_Anywhere):
     """Band-limited: all below the cutoff stays, by a complementary crossover."""
 
     degradation: LowPass
+    sample_rate: int  # the prior's
     trusted: None = None
 
     @property
@@ -57,6 +67,12 @@ class LostHighs(_Anywhere):
     def hurts(self, block: Samples, start: int) -> bool:
         return bool(block.any())
 
+    def is_light(self, block: Samples, start: int) -> bool:
+        return False
+
+    def classical(self, y: Tensor, placed: Degradation) -> Tensor:
+        return replicate(y, self.degradation, self.sample_rate)
+
     def repaired(self, original: Samples, change: Samples, start: int) -> Samples:
         return original + change
 
@@ -67,6 +83,7 @@ class LostSpans:
 
     degradation: Gaps
     at_file_rate: Gaps
+    sample_rate: int  # the prior's
     trusted: None = None
 
     def windows(self, length: int) -> Iterator[Window]:
@@ -105,6 +122,24 @@ class LostSpans:
     def hurts(self, block: Samples, start: int) -> bool:
         return bool((self.degradation.on([start], len(block)).weights(len(block)) > 0).any())
 
+    def is_light(self, block: Samples, start: int) -> bool:
+        spans = self.degradation.spans
+        return all(
+            stop - first <= LIGHT_GAP_S * self.sample_rate
+            for first, stop in spans
+            if first < start + len(block) and stop > start
+        )
+
+    def classical(self, y: Tensor, placed: Degradation) -> Tensor:
+        assert isinstance(placed, Gaps)
+        longest = max((stop - first for first, stop in self.degradation.spans), default=0) / self.sample_rate
+        if longest > JANSSEN_GAPS.longest_s:
+            raise UsageError(
+                f"a gap of {longest:g} s is more than the {JANSSEN_GAPS.longest_s:g} s that autoregression bridges; "
+                "leave the method to auto, or choose diffusion"
+            )
+        return janssen_gaps(y, placed, self.sample_rate)
+
     def repaired(self, original: Samples, change: Samples, start: int) -> Samples:
         return self.heard(original, start) + self.weight(original, start) * change
 
@@ -134,6 +169,13 @@ class LostPeaks(_Anywhere):
 
     def hurts(self, block: Samples, start: int) -> bool:
         return bool(self.degradation.clipped(torch.from_numpy(block)).any())
+
+    def is_light(self, block: Samples, start: int) -> bool:
+        clipped = self.degradation.clipped(torch.from_numpy(block))
+        return float(clipped.double().mean()) <= LIGHT_CLIPPING
+
+    def classical(self, y: Tensor, placed: Degradation) -> Tensor:
+        return self.warm(y, placed)
 
     def repaired(self, original: Samples, change: Samples, start: int) -> Samples:
         wave = torch.from_numpy(original)
