@@ -18,7 +18,7 @@ from restorer.errors import UsageError
 from restorer.prior import Prior
 from restorer.restore.windows import Window, fills, grid, grid_size
 
-LIGHT_GAP_S = 0.02
+LIGHT_GAP_S = 0.05
 """Up to here a gap goes to autoregression; see README for the evidence, of this and of the next."""
 
 LIGHT_CLIPPING = 0.1
