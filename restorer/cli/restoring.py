@@ -10,9 +10,9 @@ import typer
 from restorer.cli.options import Delivery, Machine
 from restorer.cli.progress import Bar
 from restorer.cli.speak import one_line, say
-from restorer.errors import RestorerError
+from restorer.errors import RestorerError, UsageError
 from restorer.restore.settings import Settings
-from restorer.restore.task import Task
+from restorer.restore.task import Search, Task
 
 if TYPE_CHECKING:
     from restorer.restore.plan import Job, Plan
@@ -21,12 +21,21 @@ SOME_FAILED = 3
 
 
 def restore_all(
-    inputs: Sequence[str], task: Task, settings: Settings, seed: int, machine: Machine, delivery: Delivery
+    inputs: Sequence[str],
+    task: Task | Search,
+    settings: Settings,
+    seed: int,
+    machine: Machine,
+    delivery: Delivery,
 ) -> None:
-    """Restores what was named. Raises the error of a single file; of several, reports each and exits with 3."""
+    """Restores what was named; a Search finds out for each file what it needs, and a file that needs nothing is passed
+    on as it is. Raises the error of a single file; of several, reports each and exits with 3."""
     from restorer.restore.plan import plan_jobs
 
-    plan = plan_jobs(inputs, delivery.out, task, overwrite=delivery.overwrite)
+    known = None if isinstance(task, Search) else task
+    plan = plan_jobs(inputs, delivery.out, known, overwrite=delivery.overwrite)
+    if known is None and any(job.info is None for job in plan.jobs):
+        raise UsageError("auto listens to the whole recording before it begins, which a stream is not; name a file")
     if plan.is_single and plan.refusals:
         raise plan.refusals[0].error
     machine.check()
@@ -40,7 +49,9 @@ def restore_all(
         raise typer.Exit(SOME_FAILED)
 
 
-def _restore(plan: "Plan", task: Task, settings: Settings, seed: int, machine: Machine, delivery: Delivery) -> int:
+def _restore(
+    plan: "Plan", task: Task | Search, settings: Settings, seed: int, machine: Machine, delivery: Delivery
+) -> int:
     """How many of the plan's jobs failed; raises where there is only one."""
     from restorer.cli.device import choose_device
     from restorer.prior import load_prior
@@ -51,9 +62,10 @@ def _restore(plan: "Plan", task: Task, settings: Settings, seed: int, machine: M
     for number, job in enumerate(plan.jobs, 1):
         begun = monotonic()
         try:
+            here = _found(job, task, delivery) if isinstance(task, Search) else task
             with Bar(_title(job, number, len(plan.jobs)), quiet=delivery.quiet) as bar:
                 report = restore_file(
-                    job.source, job.target, task, prior, settings, seed=seed, batch_size=machine.batch_size,
+                    job.source, job.target, here, prior, settings, seed=seed, batch_size=machine.batch_size,
                     overwrite=delivery.overwrite, progress=bar.update,
                 )  # fmt: skip
         except RestorerError as error:
@@ -68,6 +80,17 @@ def _restore(plan: "Plan", task: Task, settings: Settings, seed: int, machine: M
             for note in report.notes:
                 say(f"{name}: {one_line(note)}")
     return failed
+
+
+def _found(job: "Job", search: Search, delivery: Delivery) -> Task:
+    """What the search finds in a job's source, and says."""
+    from restorer.restore.find import find_task
+
+    assert job.source != "-"
+    task, said = find_task(job.source, search)
+    if not delivery.quiet:
+        say(f"{one_line(str(job.source))}: {said}")
+    return task
 
 
 def _title(job: "Job", number: int, total: int) -> str:

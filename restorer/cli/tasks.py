@@ -1,10 +1,12 @@
 """The three tasks: bwe, declip, inpaint."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from restorer.cli.arguments import parse_frequency, parse_gaps, parse_threshold
+from restorer.cli.labels import read_labels
 from restorer.cli.options import (
     BatchOption,
     Delivery,
@@ -23,15 +25,19 @@ from restorer.cli.options import (
     chosen,
 )
 from restorer.cli.restoring import restore_all
+from restorer.errors import UsageError
 from restorer.restore.settings import BWE, DECLIP, INPAINT
-from restorer.restore.task import BandwidthExtension, Declipping, Inpainting
+from restorer.restore.task import BandwidthExtension, Declipping, Inpainting, Search, merged_gaps
 from restorer.shipped import DEFAULT_PRIOR
+
+AUTO = "auto"
 
 
 def bwe(
     inputs: Inputs,
     cutoff: Annotated[
-        str, typer.Option(metavar="FREQUENCY", show_default=False, help="Nothing is left above: 1k, 1.5kHz or 3000.")
+        str,
+        typer.Option(metavar="FREQUENCY", show_default=False, help="Nothing is left above: 1k, 1.5kHz, 3000 or auto."),
     ],
     guidance: GuidanceOption = None,
     steps: StepsOption = None,
@@ -49,7 +55,7 @@ def bwe(
 
     restorer bwe album/ --cutoff 1k --out restored/
     """
-    task = BandwidthExtension(parse_frequency(cutoff))
+    task = Search("cutoff") if cutoff == AUTO else BandwidthExtension(parse_frequency(cutoff))
     settings = chosen(BWE, guidance, steps, sampler, xi)
     restore_all(inputs, task, settings, seed, Machine(prior, device, batch_size), Delivery(out, overwrite, quiet))
 
@@ -58,7 +64,9 @@ def declip(
     inputs: Inputs,
     threshold: Annotated[
         str,
-        typer.Option(metavar="LEVEL", show_default=False, help="Peaks were cut there: 0.3 of full scale, or -10dB."),
+        typer.Option(
+            metavar="LEVEL", show_default=False, help="Peaks were cut there: 0.3 of full scale, -10dB, or auto."
+        ),
     ],
     guidance: GuidanceOption = None,
     steps: StepsOption = None,
@@ -76,7 +84,7 @@ def declip(
 
     restorer declip take.flac --threshold 0.3
     """
-    task = Declipping(parse_threshold(threshold))
+    task = Search("clipping") if threshold == AUTO else Declipping(parse_threshold(threshold))
     settings = chosen(DECLIP, guidance, steps, sampler, xi)
     restore_all(inputs, task, settings, seed, Machine(prior, device, batch_size), Delivery(out, overwrite, quiet))
 
@@ -84,9 +92,13 @@ def declip(
 def inpaint(
     inputs: Inputs,
     gap: Annotated[
-        list[str],
-        typer.Option(metavar="FROM-TO", show_default=False, help="2.0-2.5 or 1:02.5-1:03; as often as there are gaps."),
-    ],
+        list[str] | None,
+        typer.Option(metavar="FROM-TO", show_default=False, help="2.0-2.5 or 1:02.5-1:03, repeatable; or auto."),
+    ] = None,
+    gaps: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", show_default=False, help="Gaps as Audacity's labels, such as `detect` writes."),
+    ] = None,
     guidance: GuidanceOption = None,
     steps: StepsOption = None,
     sampler: SamplerOption = None,
@@ -103,6 +115,15 @@ def inpaint(
 
     cat in.wav | restorer inpaint --gap 2.0-2.5 - > out.wav
     """
-    task = Inpainting(parse_gaps(gap))
+    task = _missing(gap or [], gaps)
     settings = chosen(INPAINT, guidance, steps, sampler, xi)
     restore_all(inputs, task, settings, seed, Machine(prior, device, batch_size), Delivery(out, overwrite, quiet))
+
+
+def _missing(words: list[str], labels: Path | None) -> Inpainting | Search:
+    """The gaps that were given, in any way; UsageError where none were."""
+    if not words and labels is None:
+        raise UsageError("inpaint needs the gaps; give --gap 2.0-2.5, --gaps labels.txt, or --gap auto to find them")
+    given = [word for word in words if word != AUTO]
+    known = merged_gaps([*parse_gaps(given), *(read_labels(labels) if labels else ())])
+    return Search("gaps", known) if AUTO in words else Inpainting(known)

@@ -56,10 +56,11 @@ class _Found:
     exact: bool = False
 
 
-def plan_jobs(inputs: Sequence[str], out: str | None, task: Task, *, overwrite: bool = False) -> Plan:
+def plan_jobs(inputs: Sequence[str], out: str | None, task: Task | None, *, overwrite: bool = False) -> Plan:
     """Looks at what was named, and touches nothing.
 
-    inputs: files, folders, `-`. out: a file or `-` for one file, else a folder (one that exists, or `name/`).
+    inputs: files, folders, `-`. task: None where each file is to tell its own.
+    out: a file or `-` for one file, else a folder (one that exists, or `name/`).
     UsageError where nothing of it can be done as asked: an output that is an input, two inputs with one output. A file
     that cannot be read, that the task does not fit, or whose target cannot be written or exists without `overwrite`, is
     among the refusals.
@@ -123,11 +124,11 @@ def _several(inputs: Sequence[str], out: str | None) -> Iterator[_Found]:
             target = Path(os.path.abspath(source)).with_name(f"{name}.restored")
         else:
             target = Path(out) if len(inputs) == 1 else Path(out, name)
-        for path in _sound_files(source, target):
+        for path in sound_files(source, target):
             yield _Found(path, target / path.relative_to(source))
 
 
-def _sound_files(folder: Path, target: Path) -> Iterator[Path]:
+def sound_files(folder: Path, target: Path) -> Iterator[Path]:
     """The sound files in and below a folder, by name, but for the target's; links to folders are not followed."""
 
     def refuse(error: OSError) -> None:
@@ -171,9 +172,9 @@ def _require_own_targets(jobs: Sequence[Job]) -> None:
             )
 
 
-def _require_doable(job: Job, task: Task, overwrite: bool) -> None:
+def _require_doable(job: Job, task: Task | None, overwrite: bool) -> None:
     """Raises what would come up after the work has begun: a task that does not fit, a target that cannot be written."""
-    if job.info is not None:
+    if job.info is not None and task is not None:
         require_fit(task, job.info.format.sample_rate, job.info.duration_s, str(job.source))
     form = AudioFormat("WAV", "PCM_16", 44100, 1) if job.info is None else output_format(job.info.format)
     open_writer(job.target, form, overwrite=overwrite)

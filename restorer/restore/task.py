@@ -1,6 +1,8 @@
 """What is wrong with a recording, in the user's units; light enough to be checked before anything heavy is imported."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -25,3 +27,25 @@ class Declipping:
 
 
 Task = BandwidthExtension | Inpainting | Declipping
+
+UNDAMAGED = Inpainting(())
+"""Nothing is missing: every sample is passed on as it is."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """A task that each recording is to tell by itself. gaps_s: gaps that are known besides those to be found."""
+
+    wanted: Literal["cutoff", "clipping", "gaps"]
+    gaps_s: tuple[tuple[float, float], ...] = ()
+
+
+def merged_gaps(gaps_s: Iterable[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
+    """Gaps in the order of time; those that touch or overlap become one."""
+    merged: list[tuple[float, float]] = []
+    for start, stop in sorted(gaps_s):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = merged[-1][0], max(stop, merged[-1][1])
+        else:
+            merged.append((start, stop))
+    return tuple(merged)

@@ -71,11 +71,15 @@ class Gap:
 
 @dataclass(frozen=True)
 class Findings:
-    """All that was found in a recording of `frames` frames; what was not looked for is empty."""
+    """All that was found in a recording of `frames` frames; what was not looked for is empty.
+
+    extremes: the lowest and the highest sample of each channel, 0 or beyond.
+    """
 
     sample_rate: int
     channels: int
     frames: int
+    extremes: tuple[tuple[float, float], ...]
     cutoffs: tuple[Cutoff, ...] = ()
     clip_levels: tuple[ClipLevel, ...] = ()
     gaps: tuple[Gap, ...] = ()
@@ -106,6 +110,7 @@ class Detector:
         self._waiting: list[NDArray[np.float64]] = []
         self._n_waiting = 0
         self._frames = 0
+        self._lowest, self._highest = np.zeros(channels), np.zeros(channels)
 
     def push(self, block: NDArray[np.float64]) -> None:
         """The next frames, (frames, channels)."""
@@ -123,6 +128,8 @@ class Detector:
 
     def _measure(self, chunk: NDArray[np.float64]) -> None:
         meters: list[SpectrumMeter | PeakMeter | GapMeter] = [*self._spectra, *self._peaks, *self._gaps]
+        self._lowest = np.minimum(self._lowest, chunk.min(axis=0))
+        self._highest = np.maximum(self._highest, chunk.max(axis=0))
         columns = np.ascontiguousarray(chunk.T)
         for number, meter in enumerate(meters):
             meter.push(columns[number % self._channels])
@@ -134,7 +141,8 @@ class Detector:
         ceilings = [meter.result() for meter in self._peaks]
         levels = _levels(ceilings) if self._wants_levels else ()
         holes = [_unclipped(meter.result(), each) for meter, each in zip(self._gaps, ceilings, strict=False)]
-        return Findings(self._rate, self._channels, self._frames, self._cutoffs(), levels, _merged(holes))
+        extremes = tuple(zip(self._lowest.tolist(), self._highest.tolist(), strict=True))
+        return Findings(self._rate, self._channels, self._frames, extremes, self._cutoffs(), levels, _merged(holes))
 
     def _cutoffs(self) -> tuple[Cutoff, ...]:
         found = []

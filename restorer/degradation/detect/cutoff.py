@@ -150,10 +150,11 @@ class _Sums:
         if found is None:
             return None
         near_hz, score, fall_db = found
-        cutoff_hz = _fitted(hz, even, near_hz, fall_db)
+        has_holes = self._islands > _ISLANDS * self.frames
+        cutoff_hz = _fitted(hz, mean if has_holes else even, near_hz, fall_db)
         if cutoff_hz >= NEAR_NYQUIST * rate / 2:
             return None
-        return Edge(cutoff_hz, fall_db, self._islands > _ISLANDS * self.frames, _confidence(score))
+        return Edge(cutoff_hz, fall_db, has_holes, _confidence(score))
 
 
 def _has_islands(power: Spectrum, rate: int) -> bool:
