@@ -62,7 +62,7 @@ class Machine:
 
 def describe(prior: Prior) -> Machine:
     """The device that `prior` is on, by its name."""
-    name = torch.cuda.get_device_name(prior.device) if prior.device.type == "cuda" else _cpu_name()
+    name = torch.cuda.get_device_name(prior.device) if prior.device.type == "cuda" else cpu_name()
     return Machine(name, torch.get_num_threads(), torch.__version__, prior.card.name)
 
 
@@ -131,7 +131,7 @@ def _peak_mib(device: torch.device) -> float:
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
 
 
-def _cpu_name() -> str:
+def cpu_name() -> str:
     info = Path("/proc/cpuinfo")
     if info.is_file():
         for line in info.read_text().splitlines():

@@ -26,14 +26,18 @@ CODEC_FROM_HZ = 14_500.0  # the lowest low-pass that lossy codecs choose at usua
 
 _STEP_DB = 10.0  # of what is seen within a third of an octave; a minute of undamaged piano or band reaches 6
 _FALL_DB = 14.0  # within two thirds; these reach 8
-_FEW_NOTES_S = 6.0  # so much more is asked of a short piece, whose spectrum is rough: twice as much of six seconds
-_ISLANDS = 0.1
+_FEW_NOTES_S = 8.0  # so much more is asked of a short piece, whose spectrum is rough: twice as much of eight seconds
+_OUTSTANDING = 0.4  # of the greatest score
+_HALF_AN_OCTAVE = 12  # steps of the grid
+_ISLANDS = 0.03  # of the frames; recordings that no codec has touched have none
 _BAND_HZ = 1000.0
+_NOTHING_DB = -160.0  # a bin, where the top of the spectrum is emptier still
 _ORDERS = (4, 5, 6, 8, 10, 12, 16, 24, 32, 48, 64, 100, 200, 400)
 _CHEBYSHEV_ORDERS = (4, 5, 6, 8, 10)
 _CHEBYSHEV_RIPPLE_DB = 0.1
 _CLIFF = 32
 _FIRST_DB = 30.0
+_DEEP_DB = 55.0  # a fall as deep as this is all of one piece
 _PAPER_TAPS = 501
 _LEAST_FALL_DB = 6.0
 _ROOTS = (1, 2, 4)
@@ -166,7 +170,7 @@ def _has_islands(power: Spectrum, rate: int) -> bool:
     )
     if len(bands) < 8:
         return False
-    floor = bands[-2:].mean()
+    floor = max(bands[-2:].mean(), _NOTHING_DB)
     alive, dead = bands > floor + 20, bands < floor + 8
     return bool(alive.any() and dead[: int(np.flatnonzero(alive)[-1])].any())
 
@@ -177,17 +181,19 @@ def _confidence(score: float) -> float:
 
 
 def _suspect(hz: Spectrum, usual_db: Spectrum, mean_db: Spectrum, needed: float) -> tuple[float, float, float] | None:
-    """The frequency where the fall stands out most, by how much of what is needed, and in dB; None where none does.
+    """The lowest frequency where a fall stands out, by how much of what is needed, and in dB; None where none does.
 
-    A step tells the place better than a fall, and is preferred."""
+    The lowest, for a second low-pass above the first cuts what the first has left. A step tells the place better than a
+    fall, and is preferred."""
     grid = LOWEST_HZ * 2 ** (np.arange(400) / 24)
     grid = grid[grid < 0.97 * hz[-1]]
     both = np.array([[_falls(hz, level, near) for level in (usual_db, mean_db)] for near in grid])
     least = np.nan_to_num(both.min(axis=1), nan=0.0)
     scores = least / np.array([_STEP_DB, _FALL_DB]) / needed
-    for kind in (0, 1):
-        best = int(np.argmax(scores[:, kind]))
-        if scores[best, kind] >= 1:
+    for score in scores.T:
+        if score.max() >= 1:
+            first = int(np.argmax(score >= max(1.0, _OUTSTANDING * score.max())))
+            best = first + int(np.argmax(score[first : first + _HALF_AN_OCTAVE]))
             return float(grid[best]), float(scores[best].max()), float(least[best].max())
     return None
 
@@ -215,7 +221,8 @@ def _median(hz: Spectrum, level: Spectrum, low: float, high: float) -> float:
 def _fitted(hz: Spectrum, level: Spectrum, near: float, fall_db: float) -> float:
     """The cutoff by the best of Butterworth's curves, in the first decibels of its fall (L1, so that partials that
     stick out do not count for more than others)."""
-    depth = float(np.clip(0.8 * fall_db, _LEAST_FALL_DB, _FIRST_DB))
+    deepest = _FIRST_DB if fall_db < _DEEP_DB else fall_db
+    depth = float(np.clip(0.8 * fall_db, _LEAST_FALL_DB, deepest))
     points = near * 2 ** np.linspace(-1.2, 0.9, 252)
     points = points[(points < hz[-1])]
     width = 2 ** (1.5 / 120)
@@ -223,7 +230,7 @@ def _fitted(hz: Spectrum, level: Spectrum, near: float, fall_db: float) -> float
     slope = _slope(hz, level, near * 0.8)
     flat = smooth + slope * np.log2(points / near)
     best_loss, best_hz = np.inf, near
-    for cutoff in near * 2 ** np.arange(-0.6, 0.5, 1 / 120):
+    for cutoff in near * 2 ** np.arange(-0.45, 0.4, 1 / 120):
         known = (points > 0.45 * cutoff) & (points < 0.95 * cutoff)
         for curve, end in _curves(points, cutoff, 2 * hz[-1]):
             offset = np.median(flat[known] - curve[known])

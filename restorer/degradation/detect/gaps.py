@@ -6,6 +6,7 @@ and ends with silence. So a gap needs sound right before and right after it.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -100,7 +101,7 @@ def _rms(wave: Wave) -> float:
 def _constant(wave: Wave, rate: int, highest: float) -> Iterator[Hole]:
     """Digital zero, and one sample held."""
     beside = max(8, round(_BESIDE_S * rate))
-    for first, stop in _runs(np.diff(wave) == 0):
+    for first, stop in _runs(np.diff(wave) == 0).tolist():
         stop += 1  # a run of n differences is one of n + 1 samples
         value = float(wave[first])
         if value and abs(value) < 0.98 * highest:
@@ -175,7 +176,8 @@ _BLOCK_S = 0.25e-3
 _AROUND_S = 0.004
 _DROP = 0.08  # of the level around, -22 dB
 _FAINT = 10.0  # times softer than the sound right beside it
-_CORNER = 2.5  # times as sharp as any bend nearby
+_LINGERING_S = 0.008
+_CORNER = 3.0  # times as sharp as any bend nearby
 _SILENT_START = 0.25
 
 
@@ -233,19 +235,22 @@ def _outlined(wave: Wave, first: int, stop: int, rate: int) -> Hole | None:
     # Right at its edges the sound must be there in full: a fade is no gap.
     if min(sides) < 0.3 * fade or min(sides) < _FAINT * floor:
         return None
-    # A slow wave that lingers at zero comes and goes in a curve; what is missing begins and ends at a corner.
-    bends = np.abs(np.diff(wave, 2))
-    for at, side in (
-        (first, bends[max(0, first - 2 * beside) : first - 4]),
-        (stop, bends[stop + 2 : stop + 2 * beside]),
-    ):
-        if bends[max(0, at - 4) : at + 2].max() < _CORNER * np.quantile(side, 0.98) + _STEP:
-            return None
+    # A slow wave that lingers at zero comes and goes in a curve; what is missing begins or ends at a corner.
+    if stop - first < _LINGERING_S * rate and max(_corner(wave, at, beside) for at in (first, stop)) < _CORNER:
+        return None
     return Hole(first, stop, "dropout", float(1 - 0.5 * min(1.0, _FAINT * floor / min(sides))))
 
 
+def _corner(wave: Wave, edge: int, beside: int) -> float:
+    """How much more sharply the wave turns at the edge than anywhere near it."""
+    bends = np.abs(np.diff(wave[max(0, edge - 2 * beside) : edge + 2 * beside], 2))
+    at = min(edge, 2 * beside)
+    usual = np.quantile(np.concatenate([bends[: max(0, at - 4)], bends[at + 2 :]]), 0.98)
+    return float(bends[max(0, at - 4) : at + 2].max() / (usual + _STEP))
+
+
 _CLICK_S = 1e-3
-_CLICK = 12.0
+_CLICK = 8.0
 _SUSPECT = 20.0
 _NEIGHBOURS = 24
 
@@ -265,16 +270,18 @@ def _clicks(wave: Wave, rate: int, highest: float) -> Iterator[Hole]:
         length = last - first + 1
         if length > longest or first < 40 * 2 or len(wave) - last < 40 * 2:
             continue
+        if not (np.ptp(wave[first - 9 : first - 1]) and np.ptp(wave[last + 2 : last + 10])):
+            continue  # an edge of digital silence
         off = _interpolation_error(wave, first, last)
         step = max(length, 3)
-        places = [first - 6 - k * step - length for k in range(_NEIGHBOURS)] + [
-            last + 6 + k * step for k in range(_NEIGHBOURS)
-        ]
-        others = [
-            _interpolation_error(wave, at, at + length - 1) for at in places if at >= 4 and at + length + 4 <= len(wave)
-        ]
-        limit = _CLICK * (max(others) + _STEP)
-        if off > limit:
+        places = [at for k in range(_NEIGHBOURS) for at in (first - 6 - k * step - length, last + 6 + k * step)]
+        limit = 0.0
+        for at in places:
+            if at >= 4 and at + length + 4 <= len(wave):
+                limit = max(limit, _CLICK * (_interpolation_error(wave, at, at + length - 1) + _STEP))
+                if off <= limit:
+                    break
+        else:
             yield Hole(int(first), int(last) + 1, "click", float(1 - 0.5 * limit / off))
 
 
@@ -289,10 +296,17 @@ def _groups(samples: NDArray[np.intp], apart: int) -> Iterable[tuple[int, int]]:
 
 def _interpolation_error(wave: Wave, first: int, last: int) -> float:
     """How far the samples first to last lie from a cubic through two samples on either side."""
-    left, right = (first - 2, first - 1), (last + 1, last + 2)
-    known = np.array([*left, *right])
-    x = np.arange(first, last + 1)
-    middle, scale = (first + last) / 2, (last - first) / 2 + 2
-    system = np.vander((known - middle) / scale, 4)
-    cubic = np.linalg.solve(system, wave[known])
-    return float(np.abs(wave[x] - np.vander((x - middle) / scale, 4) @ cubic).max())
+    known = wave[[first - 2, first - 1, last + 1, last + 2]]
+    return float(np.abs(wave[first : last + 1] - _cubic(last - first + 1) @ known).max())
+
+
+@cache
+def _cubic(length: int) -> Wave:
+    """(length, 4): what the two samples before and the two behind contribute to each sample between (Lagrange)."""
+    known = np.array([-2.0, -1.0, length, length + 1.0])
+    between = np.arange(length)[:, None]
+    rows = []
+    for own in range(4):
+        others = np.delete(known, own)
+        rows.append(np.prod((between - others) / (known[own] - others), axis=1))
+    return np.stack(rows, axis=1)
