@@ -65,7 +65,7 @@ def describe(prior: Prior) -> Machine:
 
 def machine(device: torch.device, prior: str) -> Machine:
     """A device by its name, for what was measured with the prior of that name, or with none."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
     return Machine(name, torch.get_num_threads(), torch.__version__, prior)
 
 
@@ -134,7 +134,7 @@ def _peak_mib(device: torch.device) -> float:
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
 
 
-def _cpu_name() -> str:
+def cpu_name() -> str:
     info = Path("/proc/cpuinfo")
     if info.is_file():
         for line in info.read_text().splitlines():

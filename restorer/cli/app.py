@@ -9,9 +9,10 @@ import typer
 
 from restorer.cli.bank import bank
 from restorer.cli.bench import bench
+from restorer.cli.detect import detect
 from restorer.cli.generate import generate
 from restorer.cli.speak import one_line, say
-from restorer.cli.tasks import bwe, declip, inpaint
+from restorer.cli.tasks import bwe, declip, inpaint, repair
 from restorer.cli.train import train
 from restorer.cli.weights import weights
 from restorer.errors import RestorerError
@@ -27,7 +28,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 all is well, 1 failure, 2 wrong use, 3 some of several files failed, 130 interrupted.",
 )
-for command in (bwe, declip, inpaint, generate, train, bank):
+for command in (bwe, declip, inpaint, repair, detect, generate, train, bank):
     app.command()(command)
 app.add_typer(bench)
 app.add_typer(weights)

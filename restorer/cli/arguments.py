@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from restorer.bench.severity import Severity
 from restorer.errors import UsageError
+from restorer.restore.task import merged_gaps
 
 if TYPE_CHECKING:
     from restorer.audio.format import AudioFormat
@@ -123,13 +124,7 @@ def parse_gaps(words: Iterable[str], option: str = "--gap") -> tuple[tuple[float
     >>> parse_gaps(["4-5", "1-2", "1.5-3"])
     ((1.0, 3.0), (4.0, 5.0))
     """
-    merged: list[tuple[float, float]] = []
-    for start, stop in sorted(parse_gap(word, option) for word in words):
-        if merged and start <= merged[-1][1]:
-            merged[-1] = merged[-1][0], max(stop, merged[-1][1])
-        else:
-            merged.append((start, stop))
-    return tuple(merged)
+    return merged_gaps(parse_gap(word, option) for word in words)
 
 
 def parse_duration(word: str, option: str = "SECONDS") -> float:

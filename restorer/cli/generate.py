@@ -11,6 +11,7 @@ import typer
 
 from restorer.cli.arguments import parse_duration
 from restorer.cli.options import (
+    Asked,
     BitsOption,
     DeviceOption,
     FormatOption,
@@ -22,7 +23,6 @@ from restorer.cli.options import (
     SamplerOption,
     SeedOption,
     StepsOption,
-    chosen,
 )
 from restorer.cli.progress import Bar
 from restorer.cli.speak import say
@@ -77,7 +77,7 @@ def generate(
     from restorer.restore.stream import Progress
 
     loaded = load_prior(prior, choose_device(device))
-    settings = chosen(GENERATE, None, steps, sampler, None)
+    settings = Asked(n_steps=steps, sampler=sampler).of(GENERATE)
     made = replace(made, sample_rate=loaded.sample_rate)
     form = result_format(made, wanted, None, target)
     windows = math.ceil(duration_s * loaded.sample_rate / loaded.length)

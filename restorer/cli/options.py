@@ -1,18 +1,22 @@
 """The options that commands share, and what they become."""
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any
 
 import typer
 
 from restorer.cli.arguments import parse_device
-from restorer.restore.settings import Guidance, SamplerName, Settings
+from restorer.restore.settings import Guidance, Method, SamplerName, Settings
 from restorer.restore.wanted import LIKE_INPUT, ClipMode, Depth, FormatName, Wanted
 from restorer.shipped import DEFAULT_PRIOR, find_weights
 
 Inputs = Annotated[
     list[str],
     typer.Argument(metavar="INPUT", show_default=False, help="Sound files, folders, or - for standard input (WAV)."),
+]
+MethodOption = Annotated[
+    Method,
+    typer.Option("--method", show_default=False, help="Who restores; auto: in each window the better, by measurement."),
 ]
 GuidanceOption = Annotated[
     Guidance | None,
@@ -105,9 +109,22 @@ class Delivery:
     verify: bool = True
 
 
-def chosen(
-    preset: Settings, guidance: Guidance | None, steps: int | None, sampler: SamplerName | None, xi: float | None
-) -> Settings:
-    """The preset with what the user asked for in its place."""
-    asked: dict[str, Any] = {"guidance": guidance, "n_steps": steps, "sampler": sampler, "xi": xi}
-    return replace(preset, **{name: value for name, value in asked.items() if value is not None})
+@dataclass(frozen=True)
+class Asked:
+    """What was asked of the sampling; None: as the preset has it."""
+
+    method: Method = "auto"
+    guidance: Guidance | None = None
+    n_steps: int | None = None
+    sampler: SamplerName | None = None
+    xi: float | None = None
+
+    def of(self, preset: Settings) -> Settings:
+        """The preset with what was asked for in its place.
+
+        Who says how to sample wants the prior: then the method is not left to choose.
+        """
+        asked: dict[str, Any] = {name: value for name, value in asdict(self).items() if value is not None}
+        if self.method == "auto" and len(asked) > 1:
+            asked["method"] = "diffusion"
+        return replace(preset, **asked)

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import typer
 
 from restorer.cli.arguments import parse_raw
-from restorer.cli.options import Delivery, Machine
+from restorer.cli.options import Asked, Delivery, Machine
 from restorer.cli.progress import Bar
 from restorer.cli.speak import one_line, say
-from restorer.errors import RestorerError
-from restorer.restore.settings import Settings
-from restorer.restore.task import Task
+from restorer.errors import RestorerError, UsageError
+from restorer.restore.settings import Settings, preset_of
+from restorer.restore.task import Search, Task
 
 if TYPE_CHECKING:
     from restorer.audio import AudioFormat
@@ -25,16 +25,25 @@ SOME_FAILED = 3
 
 
 def restore_all(
-    inputs: Sequence[str], task: Task, settings: Settings, seed: int, machine: Machine, delivery: Delivery
+    inputs: Sequence[str],
+    task: Task | Search,
+    asked: Asked,
+    seed: int,
+    machine: Machine,
+    delivery: Delivery,
 ) -> None:
-    """Restores what was named. Raises the error of a single file; of several, reports each and exits with 3."""
+    """Restores what was named; a Search finds out for each file what it needs, and a file that needs nothing is passed
+    on as it is. Raises the error of a single file; of several, reports each and exits with 3."""
     from restorer.restore.plan import plan_jobs
 
+    known = None if isinstance(task, Search) else task
     raw = None if delivery.raw is None else parse_raw(delivery.raw)
     plan = plan_jobs(
-        inputs, delivery.out, task, overwrite=delivery.overwrite, wanted=delivery.wanted, is_raw=raw is not None,
+        inputs, delivery.out, known, overwrite=delivery.overwrite, wanted=delivery.wanted, is_raw=raw is not None,
         sidecar=delivery.sidecar,
     )  # fmt: skip
+    if known is None and any(job.info is None for job in plan.jobs):
+        raise UsageError("auto listens to the whole recording before it begins, which a stream is not; name a file")
     if plan.is_single and plan.refusals:
         raise plan.refusals[0].error
     machine.check()
@@ -42,13 +51,13 @@ def restore_all(
         _report_failure(refusal.error)
     failed = len(plan.refusals)
     if plan.jobs:
-        failed += _restore(plan, task, settings, seed, machine, delivery)
+        failed += _restore(plan, task, asked, seed, machine, delivery)
     if failed:
         say(f"restorer: {failed} of {len(plan.jobs) + len(plan.refusals)} recordings failed")
         raise typer.Exit(SOME_FAILED)
 
 
-def _restore(plan: "Plan", task: Task, settings: Settings, seed: int, machine: Machine, delivery: Delivery) -> int:
+def _restore(plan: "Plan", task: Task | Search, asked: Asked, seed: int, machine: Machine, delivery: Delivery) -> int:
     """How many of the plan's jobs failed; raises where there is only one."""
     from restorer.cli.device import choose_device
     from restorer.prior import load_prior
@@ -60,14 +69,16 @@ def _restore(plan: "Plan", task: Task, settings: Settings, seed: int, machine: M
     for number, job in enumerate(plan.jobs, 1):
         begun = monotonic()
         try:
+            here = _found(job, task, delivery) if isinstance(task, Search) else task
+            settings = asked.of(preset_of(here))
             with Bar(_title(job, number, len(plan.jobs)), quiet=delivery.quiet) as bar:
                 report = restore_file(
-                    job.source, job.target, task, prior, settings, seed=seed, batch_size=machine.batch_size,
+                    job.source, job.target, here, prior, settings, seed=seed, batch_size=machine.batch_size,
                     overwrite=delivery.overwrite, wanted=delivery.wanted, raw=raw, verify=delivery.verify,
                     progress=bar.update,
                 )  # fmt: skip
             if delivery.sidecar:
-                _write_sidecar(report, task, settings, seed, machine)
+                _write_sidecar(report, here, settings, seed, machine)
         except RestorerError as error:
             if plan.is_single:
                 raise
@@ -103,6 +114,17 @@ def _write_sidecar(report: "Report", task: Task, settings: Settings, seed: int, 
     command = ["restorer", *sys.argv[1:]]
     weights = find_weights(machine.prior)
     write_sidecar(report, task, settings, seed=seed, prior=weights, version=__version__, command=command)
+
+
+def _found(job: "Job", search: Search, delivery: Delivery) -> Task:
+    """What the search finds in a job's source, and says."""
+    from restorer.restore.find import find_task
+
+    assert job.source != "-"
+    task, said = find_task(job.source, search)
+    if not delivery.quiet:
+        say(f"{one_line(str(job.source))}: {said}")
+    return task
 
 
 def _title(job: "Job", number: int, total: int) -> str:

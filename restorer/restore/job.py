@@ -95,7 +95,7 @@ def restore_file(
             )
     seconds = verifier.frames / heard.sample_rate
     idle = _idle(task, seconds, copied=copied) if not verifier.regions.spans else []
-    notes = () if copied else (*_peaks(outlet, heard, form), *outlet.notes)
+    notes = () if copied else (*_choice(stream), *_peaks(outlet, heard, form), *outlet.notes)
     truncated = ["the recording ends before its header says; what is there was restored"] if reader.truncated else []
     return Report(
         source, target, seconds, stream.windows_done, (*truncated, *notes, *_unreached(task, seconds), *idle), heard,
@@ -120,6 +120,15 @@ def _run(reader: AudioReader, stream: RestoringStream, outlet: Outlet) -> None:
 def _is_like_input(heard: AudioFormat, wanted: Wanted, task: Task, target: Place) -> bool:
     """Whether nothing but peaks, of which there are none, would have changed the format."""
     return wanted.bits is None and result_format(heard, replace(wanted, clip_mode="clamp"), task, target) == heard
+
+
+def _choice(stream: RestoringStream) -> list[str]:
+    """Who restored, where it was not the prior alone."""
+    classical, prior = stream.windows_classical, stream.windows_prior
+    if not classical:
+        return []
+    rest = f", {prior} by the prior" if prior else ""
+    return [f"{classical} windows by a classical method{rest}"]
 
 
 def _peaks(outlet: Outlet, heard: AudioFormat, form: AudioFormat) -> list[str]:

@@ -61,7 +61,7 @@ class _Found:
 def plan_jobs(
     inputs: Sequence[str],
     out: str | None,
-    task: Task,
+    task: Task | None,
     *,
     overwrite: bool = False,
     wanted: Wanted = LIKE_INPUT,
@@ -70,7 +70,8 @@ def plan_jobs(
 ) -> Plan:
     """Looks at what was named, and touches nothing.
 
-    inputs: files, folders, `-`. out: a file or `-` for one file, else a folder (one that exists, or `name/`).
+    inputs: files, folders, `-`. task: None where each file is to tell its own. out: a file or `-` for one file, else a
+    folder (one that exists, or `name/`).
     is_raw: the one input is nothing but samples. sidecar: a file of facts will stand beside each result.
     UsageError where nothing of it can be done as asked: an output that is an input, two inputs with one output. A file
     that cannot be read, that the task does not fit, or whose target cannot be written or exists without `overwrite`, is
@@ -143,11 +144,11 @@ def _several(inputs: Sequence[str], out: str | None) -> Iterator[_Found]:
             target = Path(os.path.abspath(source)).with_name(f"{name}.restored")
         else:
             target = Path(out) if len(inputs) == 1 else Path(out, name)
-        for path in _sound_files(source, target):
+        for path in sound_files(source, target):
             yield _Found(path, target / path.relative_to(source))
 
 
-def _sound_files(folder: Path, target: Path) -> Iterator[Path]:
+def sound_files(folder: Path, target: Path) -> Iterator[Path]:
     """The sound files in and below a folder, by name, but for the target's; links to folders are not followed."""
 
     def refuse(error: OSError) -> None:
@@ -163,7 +164,7 @@ def _sound_files(folder: Path, target: Path) -> Iterator[Path]:
                 yield Path(place, name)
 
 
-def _job(found: _Found, task: Task, wanted: Wanted, *, is_raw: bool) -> Job:
+def _job(found: _Found, task: Task | None, wanted: Wanted, *, is_raw: bool) -> Job:
     if found.source == "-" or _is_pipe(found.source):
         return Job(found.source, found.target, None)
     if is_raw:
@@ -211,9 +212,9 @@ def _require_own_sidecars(jobs: Sequence[Job]) -> None:
             )
 
 
-def _require_doable(job: Job, task: Task, wanted: Wanted, *, overwrite: bool, sidecar: bool) -> None:
+def _require_doable(job: Job, task: Task | None, wanted: Wanted, *, overwrite: bool, sidecar: bool) -> None:
     """Raises what would come up after the work has begun: a task that does not fit, a target that cannot be written."""
-    if job.info is not None:
+    if job.info is not None and task is not None:
         require_fit(task, job.info.format.sample_rate, job.info.duration_s, str(job.source))
     heard = AudioFormat("WAV", "PCM_16", 44100, 1) if job.info is None else job.info.format
     open_writer(job.target, result_format(heard, wanted, task, job.target), overwrite=overwrite)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from restorer.restore.task import BandwidthExtension, Declipping, Inpainting, Repair, Task
+
 Guidance = Literal["dc", "rg", "dc+rg"]
 Method = Literal["auto", "diffusion", "classical"]
 SamplerName = Literal["dpm2m", "heun"]
@@ -32,6 +34,17 @@ BWE = Settings(sigma_max=5.0)
 INPAINT = Settings()
 DECLIP = Settings(n_steps=3, sigma_max=0.05)
 GENERATE = Settings(n_steps=50, sigma_max=20.0)
+
+
+def preset_of(task: Task) -> Settings:
+    """What was measured to be good for a task; several kinds of damage are as bad as lost highs."""
+    match task:
+        case Declipping():
+            return DECLIP
+        case Inpainting():
+            return INPAINT
+        case BandwidthExtension() | Repair():
+            return BWE
 
 
 def n_evaluations(settings: Settings) -> int:

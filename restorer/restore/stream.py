@@ -60,7 +60,7 @@ class RestoringStream:
         self._next: Window | None = next(self._windows, None)
         self._ready: list[tuple[Window, Samples]] = []
         self.windows_done = 0
-        self.windows_classical = 0
+        self.windows_classical = self.windows_prior = 0
         self._total_s: float | None = None
         self._windows_total: int | None = None
         if total is not None:
@@ -137,6 +137,7 @@ class RestoringStream:
         if self._is_awaited():
             self._hear_again(windows[-1], weighed)
         self._ready.clear()
+        self.windows_prior += len(windows)
         self._done(len(windows))
 
     def _is_awaited(self) -> bool:

@@ -1,0 +1,84 @@
+"""The options that every restoration has, written once."""
+
+import functools
+import inspect
+from collections.abc import Callable
+
+from restorer.cli.options import (
+    Asked,
+    BatchOption,
+    BitsOption,
+    ClipModeOption,
+    Delivery,
+    DeviceOption,
+    FormatOption,
+    GuidanceOption,
+    Inputs,
+    Machine,
+    MethodOption,
+    OutOption,
+    OverwriteOption,
+    PriorOption,
+    QuietOption,
+    RateOption,
+    RawOption,
+    SamplerOption,
+    SeedOption,
+    SidecarOption,
+    StepsOption,
+    VerboseOption,
+    VerifyOption,
+    XiOption,
+)
+from restorer.cli.restoring import restore_all
+from restorer.restore.task import Search, Task
+from restorer.restore.wanted import Wanted
+from restorer.shipped import DEFAULT_PRIOR
+
+
+def restoring(damage: Callable[..., Task | Search]) -> Callable[..., None]:
+    """The command whose own options `damage` turns into a task; the shared ones stand behind them.
+
+    Typer reads a command's options from its signature, which is put together here.
+    """
+    own = inspect.signature(damage).parameters
+    inputs, *shared = [each for name, each in inspect.signature(_restore).parameters.items() if name != "task"]
+
+    @functools.wraps(damage)
+    def command(**given: object) -> None:
+        task = damage(**{name: given.pop(name) for name in own})
+        _restore(task, **given)  # type: ignore[arg-type]
+
+    parameters = [inputs, *own.values(), *shared]
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {each.name: each.annotation for each in parameters} | {"return": None}
+    return command
+
+
+def _restore(
+    task: Task | Search,
+    inputs: Inputs,
+    method: MethodOption = "auto",
+    guidance: GuidanceOption = None,
+    steps: StepsOption = None,
+    sampler: SamplerOption = None,
+    xi: XiOption = None,
+    seed: SeedOption = 0,
+    device: DeviceOption = "auto",
+    batch_size: BatchOption = 8,
+    prior: PriorOption = DEFAULT_PRIOR,
+    out: OutOption = None,
+    overwrite: OverwriteOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+    format: FormatOption = None,
+    bits: BitsOption = None,
+    rate: RateOption = None,
+    clip_mode: ClipModeOption = None,
+    raw: RawOption = None,
+    sidecar: SidecarOption = False,
+    verify: VerifyOption = True,
+) -> None:
+    asked = Asked(method, guidance, steps, sampler, xi)
+    delivery = Delivery(out, overwrite, quiet, verbose, Wanted(format, bits, rate, clip_mode), raw, sidecar, verify)
+    restore_all(inputs, task, asked, seed, Machine(prior, device, batch_size), delivery)

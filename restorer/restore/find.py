@@ -1,0 +1,138 @@
+"""What a recording has suffered, and the task that repairs it: a first pass through the file, without torch."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+from pathlib import Path
+from typing import Literal
+
+from restorer.audio import open_reader
+from restorer.degradation.detect import KINDS, ClipLevel, Cutoff, Detector, Findings, Gap, Kind
+from restorer.restore.task import (
+    UNDAMAGED,
+    BandwidthExtension,
+    Declipping,
+    Inpainting,
+    Part,
+    Search,
+    Task,
+    joined,
+    merged_gaps,
+)
+
+SURE = 0.5  # the confidence from which on a finding is acted upon
+
+_BLOCK_S = 1.0
+_BESIDE_CLICK = 2  # samples, which the filters of a recorder may have touched
+_STEP = 1 / 32768  # by which dither moves the samples that were held at a level
+_SAME_LEVEL = 1.02
+_SAME_CUTOFF = 1.1
+
+
+def find_damage(source: Path | Literal["-"], wanted: Collection[Kind] = KINDS) -> Findings:
+    """Listens to a recording from its beginning to its end, in memory that does not grow with it.
+
+    Raises AudioError where it cannot be read.
+    """
+    with open_reader(source) as reader:
+        detector = Detector(reader.format.sample_rate, reader.format.channels, wanted)
+        while len(block := reader.read(round(_BLOCK_S * reader.format.sample_rate))):
+            detector.push(block)
+    return detector.result()
+
+
+def find_task(source: Path, search: Search) -> tuple[Task, str]:
+    """The task for a recording, UNDAMAGED where there is nothing to do; and in one line what was found."""
+    findings = find_damage(source, search.wanted)
+    found = [_FOUND[wanted](findings) for wanted in search.wanted]
+    task = joined([*search.known, *(part for part, _ in found)])
+    said = "; ".join(words for _, words in found)
+    return task, f"{said}; nothing is changed" if task == UNDAMAGED else said
+
+
+def bwe_task(findings: Findings) -> tuple[Part, str]:
+    """The highest of the channels' cutoffs, so that nothing is added where something is left."""
+    cutoffs = [each for each in findings.cutoffs if each.confidence >= SURE and not each.is_codec]
+    if not cutoffs:
+        codec = next((each for each in findings.cutoffs if each.is_codec), None)
+        if codec is None:
+            return UNDAMAGED, "no lost highs found"
+        hz = f"{codec.cutoff_hz:.0f}"
+        return UNDAMAGED, f"only a lossy codec's low-pass at {hz} Hz found, which takes --cutoff {hz} to be undone"
+    sounding = {channel for channel, extremes in enumerate(findings.extremes) if any(extremes)}
+    if whole := sounding - {each.channel for each in findings.cutoffs}:
+        return UNDAMAGED, (
+            f"lost highs found, but not in channel {min(whole) + 1}, which would get them twice: split the channels"
+        )
+    highest, lowest = (choose(each.cutoff_hz for each in cutoffs) for choose in (max, min))
+    said = f"nothing is left above {highest:.0f} Hz ({sureness(cutoffs)})"
+    if highest > _SAME_CUTOFF * lowest:
+        said += f"; in one channel above {lowest:.0f} Hz"
+    least, most = min(each.range_hz[0] for each in cutoffs), max(each.range_hz[1] for each in cutoffs)
+    if most > _SAME_CUTOFF * least:
+        said += f"; it changes between {least:.0f} and {most:.0f} Hz"
+    return BandwidthExtension(highest), said
+
+
+def declip_task(findings: Findings) -> tuple[Part, str]:
+    """One level for all channels and polarities, where it describes them."""
+    levels = [each for each in findings.clip_levels if each.confidence >= SURE]
+    hard = [each for each in levels if each.kind == "hard"]
+    if not hard:
+        return UNDAMAGED, (
+            "peaks were bent by soft clipping, which declip cannot undo" if levels else "no clipping found"
+        )
+    lowest, highest = min(abs(each.level) for each in hard), max(abs(each.level) for each in hard)
+    beyond = max(max(-low, high) for low, high in findings.extremes)
+    if max(highest, beyond if len(hard) < 2 * findings.channels else 0.0) > _SAME_LEVEL * lowest:
+        return UNDAMAGED, (
+            f"clipping at {lowest:.4g} found, but not in every channel and polarity at that level (up to "
+            f"{max(highest, beyond):.4g}), which one threshold cannot say: split the channels"
+        )
+    return Declipping(max(lowest - _STEP, _STEP)), f"peaks were cut at {lowest:.4g} ({sureness(hard)})"
+
+
+def inpaint_task(findings: Findings) -> tuple[Inpainting, str]:
+    """All gaps and clicks, whichever channel they are in."""
+    gaps = [gap for gap in findings.gaps if gap.confidence >= SURE]
+    spans = merged_gaps(gap_s(gap, findings.sample_rate) for gap in gaps)
+    if not gaps:
+        return UNDAMAGED, "no gaps found"
+    total = sum(gap.stop - gap.first for gap in gaps) / findings.sample_rate
+    return Inpainting(spans), f"{counted(gaps)} found, {total:.3f} s in all ({sureness(gaps)})"
+
+
+_FOUND: dict[Kind, Callable[[Findings], tuple[Part, str]]] = {
+    "cutoff": bwe_task,
+    "clipping": declip_task,
+    "gaps": inpaint_task,
+}
+
+
+def gap_s(gap: Gap, sample_rate: int) -> tuple[float, float]:
+    """From and to in seconds, of a click with what is beside it."""
+    beside = _BESIDE_CLICK if gap.kind == "click" else 0
+    return max(0, gap.first - beside) / sample_rate, (gap.stop + beside) / sample_rate
+
+
+def counted(gaps: Iterable[Gap]) -> str:
+    """How many of each kind: "2 stretches of digital zero, 1 click"."""
+    return ", ".join(_counts([gap.kind for gap in gaps]))
+
+
+_NAMES = {
+    "zero": ("stretch of digital zero", "stretches of digital zero"),
+    "held": ("held sample", "held samples"),
+    "repeated": ("repeated buffer", "repeated buffers"),
+    "dropout": ("dropout", "dropouts"),
+    "click": ("click", "clicks"),
+}
+
+
+def _counts(kinds: list[str]) -> Iterator[str]:
+    for kind, (one, several) in _NAMES.items():
+        if number := kinds.count(kind):
+            yield f"{number} {one if number == 1 else several}"
+
+
+def sureness(found: Iterable[Cutoff | ClipLevel | Gap]) -> str:
+    """The least confidence, in words."""
+    return f"confidence {min(each.confidence for each in found):.2f}"
