@@ -12,7 +12,7 @@ from restorer.audio import AudioFormat
 from restorer.cli import app
 from restorer.errors import AudioError
 from restorer.restore.settings import BWE, DECLIP, INPAINT
-from restorer.restore.task import BandwidthExtension, Declipping, Inpainting
+from restorer.restore.task import BandwidthExtension, Declipping, Inpainting, Repair
 from restorer.restore.wanted import LIKE_INPUT, Wanted
 from tests.shell import record
 
@@ -99,9 +99,33 @@ def test_options_replace_the_presets_values_and_nothing_else(engine):
     words = ["--guidance", "dc+rg", "--steps", "7", "--sampler", "heun", "--xi", "0.5"]
     assert run("bwe", "-", "--cutoff", "3000", *words) == 0
     assert run("bwe", "-", "--cutoff", "3000", "--steps", "9") == 0
-    assert engine.calls[0][3] == replace(BWE, guidance="dc+rg", n_steps=7, sampler="heun", xi=0.5)
-    assert engine.calls[1][3] == replace(BWE, n_steps=9)
+    by_prior = replace(BWE, method="diffusion")  # which is who can be told how to sample
+    assert engine.calls[0][3] == replace(by_prior, guidance="dc+rg", n_steps=7, sampler="heun", xi=0.5)
+    assert engine.calls[1][3] == replace(by_prior, n_steps=9)
 
+
+def test_the_method_is_passed_on(engine):
+    assert run("inpaint", "-", "--gap", "2-3", "--method", "classical") == 0
+    assert engine.calls[0][3] == replace(INPAINT, method="classical")
+
+
+def test_repair_takes_any_of_the_damages_in_one_task(engine):
+    assert run("repair", "-", "--cutoff", "4k", "--threshold", "0.5", "--gap", "2-2.1") == 0
+    assert run("repair", "-", "--threshold", "0.5") == 0
+    everything = Repair((BandwidthExtension(4000.0), Declipping(0.5), Inpainting(((2.0, 2.1),))))
+    assert engine.calls[0][2:4] == (everything, BWE)
+    assert engine.calls[1][2:4] == (Declipping(0.5), DECLIP)
+
+
+def test_repair_finds_what_nobody_named(engine, capsys):
+    assert run("repair", "-") == 2  # a stream cannot be heard twice
+    assert "name a file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["bwe", "declip", "inpaint"])
+def test_the_damage_has_to_be_named(engine, capsys, command):
+    assert run(command, "-") == 2
+    assert "auto" in capsys.readouterr().err
 
 def test_the_machine_and_the_seed_are_passed_on(engine):
     assert run("bwe", "-", "--cutoff", "1k") == 0

@@ -49,8 +49,8 @@ BAD = {
     "a folder of raw": (("bwe", ".", "--cutoff", "1k", "--raw", "s16le:44100:2"), 2, "--raw is for one stream"),
     "facts of a stream": (("bwe", "good.wav", "--cutoff", "1k", "-o", "-", "--sidecar"), 2, "--sidecar stands beside"),
     "no input": (("bwe", "--cutoff", "1k"), 2, "Missing argument 'INPUT'"),
-    "no cutoff": (("bwe", "good.wav"), 2, "Missing option '--cutoff'"),
-    "no gap": (("inpaint", "good.wav"), 2, "Missing option '--gap'"),
+    "no cutoff": (("bwe", "good.wav"), 2, "give --cutoff 1k"),
+    "no gap": (("inpaint", "good.wav"), 2, "give --gap 2.0-2.5"),
     "an unknown option": (("bwe", "good.wav", "--cutof", "1k"), 2, "No such option: --cutof"),
     "an unknown command": (("dehiss", "good.wav"), 2, "No such command 'dehiss'"),
     "no command": ((), 2, "Missing command"),
@@ -67,7 +67,7 @@ BAD = {
     "train: no bank": (("train", "-o", "new", "--steps", "1", "--piano", "."), 2, "give a sample bank by --bank"),
     "train: no resuming": (("train", "-o", "x", "--steps", "1", "--recordings", ".", "--resume"), 2, "x holds no"),
     "train: no time": (("train", "-o", "new", "--minutes", "0", "--recordings", "."), 2, "--minutes 0"),
-    "bank: no folder": (("bank", "good.wav", "-o", "new", "--name", "a", "--licence", "b"), 2, "is not a folder"),
+    "bank: no folder": (("bank", "good.wav", "-o", "new", "--name", "a", "--licence", "b"), 2, "neither a folder"),
 }  # fmt: skip
 
 
