@@ -1,6 +1,6 @@
 """Whether damage is found, and nothing else: recordings damaged here, and undamaged.
 
-    python bench/detection.py FOLDER [--cases 200] [--seconds 15] [--seed 0] [--results]
+    python bench/detection.py FOLDER [--cases 200] [--seconds 20] [--seed 0] [--results]
 
 Each case is an excerpt of --seconds of a clean recording of FOLDER (one channel, at its own rate; names that begin with
 "waller" are left out), brought to peaks at full scale, damaged in one way and stored as 16 or 24 bits or in floating
@@ -262,7 +262,7 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--cases", type=int, default=200)
-    parser.add_argument("--seconds", type=float, default=15)
+    parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--results", action="store_true", help="write the section of RESULTS.md")
     return parser.parse_args(words)

@@ -18,6 +18,8 @@ def folder(tmp_path):
     (tmp_path / "empty.wav").touch()
     (tmp_path / "text.wav").write_text("This is not a recording, whatever its name says.\n" * 50)
     (tmp_path / "prior.safetensors").touch()
+    (tmp_path / "late.txt").write_text("1.5\t2.5\tzero\n")
+    (tmp_path / "point.txt").write_text("0.5\t0.6\tzero\n\\\t100.0\t200.0\n1.0\t1.0\t\n")
     return tmp_path
 
 
@@ -51,6 +53,17 @@ BAD = {
     "no input": (("bwe", "--cutoff", "1k"), 2, "Missing argument 'INPUT'"),
     "no cutoff": (("bwe", "good.wav"), 2, "give --cutoff 1k"),
     "no gap": (("inpaint", "good.wav"), 2, "give --gap 2.0-2.5"),
+    "missing labels": (("inpaint", "good.wav", "--gaps", "gone.txt"), 1, "gone.txt does not exist"),
+    "no labels": (("inpaint", "good.wav", "--gaps", "empty.wav"), 2, "empty.wav holds no labels"),
+    "labels of another kind": (("inpaint", "good.wav", "--gaps", "text.wav"), 2, "text.wav, line 1: 'This is"),
+    "a label beyond the end": (("inpaint", "good.wav", "--gaps", "late.txt"), 2, "1.5-2.5 reaches beyond the end"),
+    "a label of no length": (("inpaint", "good.wav", "--gaps", "point.txt"), 2, "point.txt, line 3: the label at 1 s"),
+    "auto of a pipe": (("bwe", "-", "--cutoff", "auto"), 2, "name a file"),
+    "detect: a missing file": (("detect", "gone.wav"), 1, "gone.wav does not exist"),
+    "detect: a text file": (("detect", "text.wav"), 1, "text.wav is not"),
+    "detect: a pipe and a file": (("detect", "-", "good.wav"), 2, "goes alone"),
+    "detect: labels over a file": (("detect", "good.wav", "--labels", "text.wav"), 2, "text.wav exists already"),
+    "detect: labels over the input": (("detect", "good.wav", "--labels", "good.wav", "--overwrite"), 2, "exists"),
     "an unknown option": (("bwe", "good.wav", "--cutof", "1k"), 2, "No such option: --cutof"),
     "an unknown command": (("dehiss", "good.wav"), 2, "No such command 'dehiss'"),
     "no command": ((), 2, "Missing command"),

@@ -35,7 +35,7 @@ _NOTHING_DB = -160.0  # a bin, where the top of the spectrum is emptier still
 _ORDERS = (4, 5, 6, 8, 10, 12, 16, 24, 32, 48, 64, 100, 200, 400)
 _CHEBYSHEV_ORDERS = (4, 5, 6, 8, 10)
 _CHEBYSHEV_RIPPLE_DB = 0.1
-_CLIFF = 32
+_CLIFF = 64
 _FIRST_DB = 30.0
 _DEEP_DB = 55.0  # a fall as deep as this is all of one piece
 _PAPER_TAPS = 501
@@ -190,11 +190,11 @@ def _suspect(hz: Spectrum, usual_db: Spectrum, mean_db: Spectrum, needed: float)
     both = np.array([[_falls(hz, level, near) for level in (usual_db, mean_db)] for near in grid])
     least = np.nan_to_num(both.min(axis=1), nan=0.0)
     scores = least / np.array([_STEP_DB, _FALL_DB]) / needed
-    for score in scores.T:
+    for score, drop in zip(scores.T, least.T, strict=True):
         if score.max() >= 1:
             first = int(np.argmax(score >= max(1.0, _OUTSTANDING * score.max())))
             best = first + int(np.argmax(score[first : first + _HALF_AN_OCTAVE]))
-            return float(grid[best]), float(scores[best].max()), float(least[best].max())
+            return float(grid[best]), float(scores[best].max()), float(drop[best])
     return None
 
 
@@ -221,8 +221,8 @@ def _median(hz: Spectrum, level: Spectrum, low: float, high: float) -> float:
 def _fitted(hz: Spectrum, level: Spectrum, near: float, fall_db: float) -> float:
     """The cutoff by the best of Butterworth's curves, in the first decibels of its fall (L1, so that partials that
     stick out do not count for more than others)."""
-    deepest = _FIRST_DB if fall_db < _DEEP_DB else fall_db
-    depth = float(np.clip(0.8 * fall_db, _LEAST_FALL_DB, deepest))
+    is_deep = fall_db > _DEEP_DB
+    depth = float(np.clip(0.8 * fall_db, _LEAST_FALL_DB, fall_db if is_deep else _FIRST_DB))
     points = near * 2 ** np.linspace(-1.2, 0.9, 252)
     points = points[(points < hz[-1])]
     width = 2 ** (1.5 / 120)
@@ -232,27 +232,28 @@ def _fitted(hz: Spectrum, level: Spectrum, near: float, fall_db: float) -> float
     best_loss, best_hz = np.inf, near
     for cutoff in near * 2 ** np.arange(-0.45, 0.4, 1 / 120):
         known = (points > 0.45 * cutoff) & (points < 0.95 * cutoff)
-        for curve, end in _curves(points, cutoff, 2 * hz[-1]):
+        for curve, order in _curves(points, cutoff, 2 * hz[-1]):
             offset = np.median(flat[known] - curve[known])
             loss = float(np.mean(np.abs(np.clip(flat - offset, -depth, depth / 2) - np.maximum(curve, -depth))))
             if loss < best_loss:
-                best_loss, best_hz = loss, cutoff * end
+                # Behind a cliff, which is a resampler's or a codec's, nothing is left from its foot on, some 20 to 30
+                # dB down; other low-passes are named after where they bend, 3 dB down.
+                foot = (1000 if is_deep else 100) ** (0.5 / order) if order >= _CLIFF else 1.0
+                best_loss, best_hz = loss, cutoff * foot
     return float(best_hz)
 
 
-def _curves(points: Spectrum, cutoff: float, rate: float) -> Iterator[tuple[Spectrum, float]]:
-    """Low-passes in dB at these frequencies; and where nothing is left, over the cutoff. A cliff ends there, 20 dB
-    down; a gentle curve is named after where it bends, 3 dB down, the paper's filter after its middle."""
+def _curves(points: Spectrum, cutoff: float, rate: float) -> Iterator[tuple[Spectrum, int]]:
+    """Low-passes in dB at these frequencies, and their orders; 0 for the paper's filter."""
     ratio = points / cutoff
     for order in _ORDERS:
-        steep = np.minimum(2 * order * np.log10(ratio), 30)
-        yield -10 * np.log10(1 + 10**steep), 100 ** (0.5 / order) if order >= _CLIFF else 1.0
+        yield -10 * np.log10(1 + 10 ** np.minimum(2 * order * np.log10(ratio), 30.0)), order
     beyond = np.arccosh(np.maximum(ratio, 1))
+    ripple = 10 ** (_CHEBYSHEV_RIPPLE_DB / 10) - 1
     for order in _CHEBYSHEV_ORDERS:
-        ripple = 10 ** (_CHEBYSHEV_RIPPLE_DB / 10) - 1
-        yield -10 * np.log10(1 + ripple * np.where(ratio > 1, np.cosh(order * beyond), 0.0) ** 2), 1.0
+        yield -10 * np.log10(1 + ripple * np.where(ratio > 1, np.cosh(order * beyond), 0.0) ** 2), order
     lobes, level = _rectangular_window()
-    yield np.interp((points - cutoff) * _PAPER_TAPS / rate, lobes, level), 1.0
+    yield np.interp((points - cutoff) * _PAPER_TAPS / rate, lobes, level), 0
 
 
 @cache

@@ -1,0 +1,183 @@
+"""`restorer detect`, and `auto`: what is said, what is written, and that nothing is changed where nothing is wrong."""
+
+import json
+import shlex
+import sys
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import soundfile
+
+from restorer.cli import app
+from restorer.cli.labels import read_labels
+from restorer.restore.task import UNDAMAGED, BandwidthExtension, Declipping
+from tests.shell import contents, restorer
+from tests.test_detect import RATE, filled, low_passed, music
+
+GAPS = [(1.0, 1.05), (2.5, 2.502)]
+
+
+def damaged(kind):
+    sound = music(seconds=5)
+    match kind:
+        case "dull":
+            return low_passed(sound, 2000, "fir")
+        case "clipped":
+            return np.clip(sound, -0.2, 0.2)
+        case "gaps":
+            for first, stop in GAPS:
+                sound = filled(sound, round(first * RATE), round(stop * RATE), "zero")
+    return sound
+
+
+@pytest.fixture(scope="module")
+def originals(tmp_path_factory):
+    """clean.wav, dull.wav, clipped.wav and gaps.wav: 5 s of 16 bits, one channel."""
+    folder = tmp_path_factory.mktemp("originals")
+    for kind in ("clean", "dull", "clipped", "gaps"):
+        soundfile.write(folder / f"{kind}.wav", damaged(kind), RATE, "PCM_16")
+    return folder
+
+
+@pytest.fixture
+def folder(originals, tmp_path, monkeypatch):
+    """A folder with the recordings in `album`, and us in it."""
+    (tmp_path / "album").mkdir()
+    for path in originals.iterdir():
+        (tmp_path / "album" / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "tiny.safetensors").touch()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@dataclass(frozen=True)
+class Report:
+    target: object
+    seconds: float = 5.0
+    windows: int = 1
+    notes: tuple[str, ...] = ()
+
+
+@pytest.fixture
+def tasks(monkeypatch):
+    """What the engine was asked for, by source."""
+    asked = {}
+
+    def restore_file(source, target, task, prior, settings, **options):
+        asked[str(source)] = task
+        return Report(target)
+
+    monkeypatch.setitem(sys.modules, "restorer.prior", SimpleNamespace(load_prior=lambda name, device: "a prior"))
+    monkeypatch.setitem(sys.modules, "restorer.restore.job", SimpleNamespace(restore_file=restore_file))
+    monkeypatch.setitem(sys.modules, "restorer.cli.device", SimpleNamespace(choose_device=lambda word: word))
+    return asked
+
+
+def run(*words):
+    return app.main([*words, "--prior", "tiny.safetensors"])
+
+
+def test_each_file_is_a_block_with_what_repairs_it(folder, capsys):
+    before = contents(folder)
+    assert app.main(["detect", "album"]) == 0
+    said = capsys.readouterr()
+    assert said.err == ""
+    blocks = dict(block.split("\n", 1) for block in ("\n" + said.out).split("\nalbum/")[1:])
+    assert [name.split(":")[0] for name in blocks] == ["clean.wav", "clipped.wav", "dull.wav", "gaps.wav"]
+    clean, clipped, dull, gaps = blocks.values()
+    assert clean.strip() == "nothing found"
+    assert "peaks were cut at 0.2 " in clipped
+    assert "nothing is left above 20" in dull
+    assert "2 stretches of digital zero found, 0.052 s in all" in gaps
+    assert contents(folder) == before
+
+
+def test_the_commands_that_are_suggested_are_understood(folder, tasks, capsys):
+    assert app.main(["detect", "album/clipped.wav", "album/dull.wav", "album/gaps.wav"]) == 0
+    commands = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("    restorer ")]
+    assert [words[1] for words in commands] == ["declip", "bwe", "inpaint"]
+    for words in commands:
+        assert run(*shlex.split(" ".join(words[1:]))) == 0
+    assert tasks["album/clipped.wav"].threshold == pytest.approx(0.2, rel=5e-3)
+    assert tasks["album/dull.wav"].cutoff_hz == pytest.approx(2000, rel=0.05)
+    found = tasks["album/gaps.wav"].gaps_s
+    np.testing.assert_allclose(found, GAPS, atol=1e-4)  # 5 samples
+
+
+def test_json_is_one_object_a_line(folder, capsys):
+    assert app.main(["detect", "album", "--json"]) == 0
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [each["file"] for each in found] == [f"album/{name}.wav" for name in ("clean", "clipped", "dull", "gaps")]
+    clean, clipped, dull, gaps = found
+    assert all(clean[kind] == [] for kind in ("cutoffs", "clip_levels", "gaps"))
+    assert {round(each["level"], 3) for each in clipped["clip_levels"]} == {-0.2, 0.2}
+    assert [each["is_codec"] for each in dull["cutoffs"]] == [False]
+    assert [each["kind"] for each in gaps["gaps"]] == ["zero", "zero"]
+    assert gaps["seconds"] == 5
+
+
+def test_labels_go_out_and_come_back_as_the_same_gaps(folder, tasks, capsys):
+    assert app.main(["detect", "album/gaps.wav", "--labels", "labels.txt"]) == 0
+    np.testing.assert_allclose(read_labels(folder / "labels.txt"), GAPS, atol=1e-4)
+    assert run("inpaint", "album/gaps.wav", "--gaps", "labels.txt", "--gap", "3-3.5") == 0
+    assert run("inpaint", "album/gaps.wav", "--gap", "auto", "--gap", "3-3.5", "--overwrite") == 0
+    (automatic,) = tasks.values()
+    labels = (*read_labels(folder / "labels.txt"), (3.0, 3.5))
+    np.testing.assert_allclose(automatic.gaps_s, labels, atol=1e-9)  # the digits of a label
+    assert app.main(["detect", "album/gaps.wav", "--labels", "labels.txt"]) == 2
+    assert "labels.txt exists already" in capsys.readouterr().err
+
+
+def test_labels_of_a_folder_mirror_it_for_the_files_that_have_any(folder):
+    assert app.main(["detect", "album", "--labels", "labels"]) == 0
+    assert [path.name for path in (folder / "labels").rglob("*")] == ["gaps.wav.txt"]
+
+
+def test_auto_is_found_for_each_file_and_said(folder, tasks, capsys):
+    assert run("declip", "album", "--threshold", "auto", "--out", "out") == 0
+    assert tasks == {f"album/{name}.wav": UNDAMAGED for name in ("clean", "dull", "gaps")} | {
+        "album/clipped.wav": Declipping(pytest.approx(0.2, rel=5e-3))
+    }
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "album/clean.wav: no clipping found; nothing is changed\n" in said.err
+    assert "album/clipped.wav: peaks were cut at 0.2 (confidence " in said.err
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "name", "task"),
+    [
+        ("bwe", "--cutoff", "dull", BandwidthExtension(pytest.approx(2000, rel=0.05))),
+        ("bwe", "--cutoff", "clean", UNDAMAGED),
+        ("inpaint", "--gap", "clean", UNDAMAGED),
+    ],
+)
+def test_auto_of_the_other_tasks(folder, tasks, command, option, name, task):
+    assert run(command, f"album/{name}.wav", option, "auto", "--quiet") == 0
+    assert tasks == {f"album/{name}.wav": task}
+
+
+def test_a_recording_that_needs_nothing_is_passed_on_bit_for_bit(folder):
+    """With the real engine and prior."""
+    assert app.main(["declip", "album/clean.wav", "--threshold", "auto", "--out", "same.wav", "--quiet"]) == 0
+    before, after = (soundfile.read(name, dtype="int16")[0] for name in ("album/clean.wav", "same.wav"))
+    np.testing.assert_array_equal(before, after)
+    assert soundfile.info("same.wav").subtype == "PCM_16"
+
+
+@pytest.mark.parametrize("levels", [(0.2, 0.4), (0.2, 2.0)])
+def test_one_threshold_is_not_forced_upon_channels_that_differ(folder, tasks, capsys, levels):
+    sound = music(seconds=5)
+    soundfile.write("two.wav", np.stack([np.clip(sound, -at, at) for at in levels], 1), RATE, "PCM_16")
+    assert run("declip", "two.wav", "--threshold", "auto") == 0
+    assert tasks == {"two.wav": UNDAMAGED}
+    assert "which one threshold cannot say; nothing is changed: split the channels" in capsys.readouterr().err
+
+
+def test_detection_is_quick_to_start_and_reads_a_pipe(folder):
+    sound = (folder / "album" / "clipped.wav").read_bytes()
+    done = restorer("detect", "-", "--json", folder=folder, without_torch=True, feed=sound)
+    assert (done.code, done.err) == (0, "")
+    assert len(json.loads(done.out)["clip_levels"]) == 2
