@@ -6,14 +6,19 @@ import typer
 
 from restorer.cli.arguments import parse_frequency, parse_gaps, parse_threshold
 from restorer.cli.options import (
+    Album,
     BatchOption,
     BitsOption,
     ClipModeOption,
     Delivery,
     DeviceOption,
+    DryRunOption,
+    ExcludeOption,
     FormatOption,
     GuidanceOption,
+    IncludeOption,
     Inputs,
+    JsonOption,
     Machine,
     OutOption,
     OverwriteOption,
@@ -21,9 +26,11 @@ from restorer.cli.options import (
     QuietOption,
     RateOption,
     RawOption,
+    ResumeOption,
     SamplerOption,
     SeedOption,
     SidecarOption,
+    SkipExistingOption,
     StepsOption,
     VerboseOption,
     VerifyOption,
@@ -61,6 +68,12 @@ def bwe(
     raw: RawOption = None,
     sidecar: SidecarOption = False,
     verify: VerifyOption = True,
+    include: IncludeOption = None,
+    exclude: ExcludeOption = None,
+    skip_existing: SkipExistingOption = False,
+    resume: ResumeOption = False,
+    dry_run: DryRunOption = False,
+    json: JsonOption = False,
 ) -> None:
     """Bandwidth extension: give dull recordings their highs back.
 
@@ -69,7 +82,8 @@ def bwe(
     task = BandwidthExtension(parse_frequency(cutoff))
     settings = chosen(BWE, guidance, steps, sampler, xi)
     wanted = Wanted(format, bits, rate, clip_mode)
-    delivery = Delivery(out, overwrite, quiet, verbose, wanted, raw, sidecar, verify)
+    album = Album(include, exclude, skip_existing, resume, dry_run, json)
+    delivery = Delivery(out, overwrite, quiet, verbose, wanted, raw, sidecar, verify, album)
     restore_all(inputs, task, settings, seed, Machine(prior, device, batch_size), delivery)
 
 
@@ -98,6 +112,12 @@ def declip(
     raw: RawOption = None,
     sidecar: SidecarOption = False,
     verify: VerifyOption = True,
+    include: IncludeOption = None,
+    exclude: ExcludeOption = None,
+    skip_existing: SkipExistingOption = False,
+    resume: ResumeOption = False,
+    dry_run: DryRunOption = False,
+    json: JsonOption = False,
 ) -> None:
     """Declipping: rebuild peaks that were cut off.
 
@@ -106,7 +126,8 @@ def declip(
     task = Declipping(parse_threshold(threshold))
     settings = chosen(DECLIP, guidance, steps, sampler, xi)
     wanted = Wanted(format, bits, rate, clip_mode)
-    delivery = Delivery(out, overwrite, quiet, verbose, wanted, raw, sidecar, verify)
+    album = Album(include, exclude, skip_existing, resume, dry_run, json)
+    delivery = Delivery(out, overwrite, quiet, verbose, wanted, raw, sidecar, verify, album)
     restore_all(inputs, task, settings, seed, Machine(prior, device, batch_size), delivery)
 
 
@@ -135,6 +156,12 @@ def inpaint(
     raw: RawOption = None,
     sidecar: SidecarOption = False,
     verify: VerifyOption = True,
+    include: IncludeOption = None,
+    exclude: ExcludeOption = None,
+    skip_existing: SkipExistingOption = False,
+    resume: ResumeOption = False,
+    dry_run: DryRunOption = False,
+    json: JsonOption = False,
 ) -> None:
     """Inpainting: fill gaps and dropouts.
 
@@ -143,5 +170,6 @@ def inpaint(
     task = Inpainting(parse_gaps(gap))
     settings = chosen(INPAINT, guidance, steps, sampler, xi)
     wanted = Wanted(format, bits, rate, clip_mode)
-    delivery = Delivery(out, overwrite, quiet, verbose, wanted, raw, sidecar, verify)
+    album = Album(include, exclude, skip_existing, resume, dry_run, json)
+    delivery = Delivery(out, overwrite, quiet, verbose, wanted, raw, sidecar, verify, album)
     restore_all(inputs, task, settings, seed, Machine(prior, device, batch_size), delivery)
