@@ -3,7 +3,6 @@
 import base64
 import io
 import os
-import secrets
 import shutil
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -52,7 +51,7 @@ class Metadata:
         lost = (*self.notes, *self._unheld(form))
         if self._is_empty(form):
             return lost
-        copy = file.with_name(f".{secrets.token_hex(4)}.tagging.partial")
+        copy = file.with_name(f"{file.name.removesuffix('.partial')}.tagging.partial")
         try:
             shutil.copyfile(file, copy)
             self._write(copy, form)

@@ -1,5 +1,6 @@
 """Sound files are written whole or not at all: under a temporary name in the same folder, then renamed."""
 
+import glob
 import io
 import os
 import secrets
@@ -16,6 +17,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from restorer.audio.format import TAG_NAMES, AudioFormat, Samples, Tags, can_write
+from restorer.audio.lock import is_left, lock
 from restorer.audio.metadata import NO_METADATA, Metadata
 from restorer.audio.pipe import empty_flac
 from restorer.audio.samples import as_float, require_finite, to_fixed
@@ -67,6 +69,7 @@ class FileWriter:
         self._tags = tags or {}
         self._partial: Path | None = None
         self._file: soundfile.SoundFile | None = None
+        self._lock: int | None = None
         self._made: list[Path] = []
         self._require_target()
         _require_folder(self._target.parent, self._name)
@@ -108,9 +111,15 @@ class FileWriter:
             each.mkdir(exist_ok=True)
             self._made.append(each)
         # 40 characters take at most 160 bytes: the name stays below the 255 that file systems allow
-        partial = folder / f".{self._target.name[:40]}.{secrets.token_hex(4)}.partial"
+        # the whole name's checksum: another run's file of a name that begins so is none of ours
+        stem = f".{self._target.name[:40]}.{zlib.crc32(os.fsencode(self._target.name)):08x}."
+        for left in folder.glob(f"{glob.escape(stem)}*.partial"):
+            if is_left(left):  # by a run that was killed
+                left.unlink(missing_ok=True)
+        partial = folder / f"{stem}{secrets.token_hex(4)}.partial"
         self._partial = partial
-        os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        self._lock = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+        lock(self._lock)
         self._file = _open(file_name(partial), self.format)
         for tag in TAG_NAMES:
             if value := self._tags.get(tag):
@@ -207,6 +216,9 @@ class FileWriter:
         finally:
             if self._partial is not None or self._made:
                 self._discard()
+            if self._lock is not None:
+                os.close(self._lock)
+                self._lock = None
 
 
 def _require_folder(folder: Path, name: str) -> None:

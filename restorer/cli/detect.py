@@ -67,7 +67,7 @@ def detect(
 
 def _sources(inputs: Sequence[str]) -> Iterator[tuple[_Source, Path]]:
     """Each recording that was named or lies in a folder, and what it is called below the folder."""
-    from restorer.restore.plan import sound_files
+    from restorer.restore.named import sound_files
 
     if "-" in inputs and len(inputs) > 1:
         raise UsageError("- is standard input, which goes alone; name it without other inputs")

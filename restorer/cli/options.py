@@ -1,5 +1,6 @@
 """The options that commands share, and what they become."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any
 
@@ -12,7 +13,11 @@ from restorer.shipped import DEFAULT_PRIOR, find_weights
 
 Inputs = Annotated[
     list[str],
-    typer.Argument(metavar="INPUT", show_default=False, help="Sound files, folders, or - for standard input (WAV)."),
+    typer.Argument(
+        metavar="INPUT",
+        show_default=False,
+        help="Sound files, folders, 'cd*/*.wav', @list.txt, or - for standard input.",
+    ),
 ]
 MethodOption = Annotated[
     Method,
@@ -78,6 +83,26 @@ SidecarOption = Annotated[bool, typer.Option("--sidecar", help="Write NAME.resto
 VerifyOption = Annotated[
     bool, typer.Option("--verify/--no-verify", help="Measure that what was sound stayed so; read the result back.")
 ]
+IncludeOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--include", metavar="PATTERN", show_default=False,
+        help="Only what matches, below its folder: '*.flac', 'cd2/*'; as often as there are patterns.",
+    ),
+]  # fmt: skip
+ExcludeOption = Annotated[
+    list[str] | None,
+    typer.Option("--exclude", metavar="PATTERN", show_default=False, help="Not what matches, as above."),
+]
+SkipExistingOption = Annotated[bool, typer.Option("--skip-existing", help="Leave out what has its result already.")]
+ResumeOption = Annotated[
+    bool,
+    typer.Option(
+        "--resume", help="Go on where an interrupted run with this option stopped; keeps finished windows on disk."
+    ),
+]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only show what would be done, and how long it takes.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="A line of JSON for each file, on standard output.")]
 
 
 @dataclass(frozen=True)
@@ -96,6 +121,18 @@ class Machine:
 
 
 @dataclass(frozen=True)
+class Album:
+    """How many recordings are gone through."""
+
+    include: Sequence[str] | None = None
+    exclude: Sequence[str] | None = None
+    skip_existing: bool = False
+    resume: bool = False
+    dry_run: bool = False
+    as_json: bool = False
+
+
+@dataclass(frozen=True)
 class Delivery:
     """Where results go and as what, and what is said on the way. raw: what the input is, where it does not say."""
 
@@ -107,6 +144,7 @@ class Delivery:
     raw: str | None = None
     sidecar: bool = False
     verify: bool = True
+    album: Album = Album()
 
 
 @dataclass(frozen=True)

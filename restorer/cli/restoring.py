@@ -10,8 +10,10 @@ import typer
 
 from restorer.cli.arguments import parse_raw
 from restorer.cli.options import Asked, Delivery, Machine
+from restorer.cli.parts import Parts
 from restorer.cli.progress import Bar
 from restorer.cli.speak import one_line, say
+from restorer.cli.tally import Tally, require_possible
 from restorer.errors import RestorerError, UsageError
 from restorer.restore.settings import Settings, preset_of
 from restorer.restore.task import Search, Task
@@ -34,59 +36,86 @@ def restore_all(
 ) -> None:
     """Restores what was named; a Search finds out for each file what it needs, and a file that needs nothing is passed
     on as it is. Raises the error of a single file; of several, reports each and exits with 3."""
+    from restorer.restore.named import Chosen
     from restorer.restore.plan import plan_jobs
 
     known = None if isinstance(task, Search) else task
-    raw = None if delivery.raw is None else parse_raw(delivery.raw)
+    raw, album = None if delivery.raw is None else parse_raw(delivery.raw), delivery.album
     plan = plan_jobs(
         inputs, delivery.out, known, overwrite=delivery.overwrite, wanted=delivery.wanted, is_raw=raw is not None,
-        sidecar=delivery.sidecar,
+        sidecar=delivery.sidecar, chosen=Chosen(tuple(album.include or ()), tuple(album.exclude or ())),
+        skip_existing=album.skip_existing or (album.resume and not delivery.overwrite),
     )  # fmt: skip
     if known is None and any(job.info is None for job in plan.jobs):
         raise UsageError("auto listens to the whole recording before it begins, which a stream is not; name a file")
+    require_possible(plan, album)
     if plan.is_single and plan.refusals:
         raise plan.refusals[0].error
     machine.check()
+    tally = Tally(album.as_json, quiet=delivery.quiet)
     for refusal in plan.refusals:
-        _report_failure(refusal.error)
-    failed = len(plan.refusals)
-    if plan.jobs:
-        failed += _restore(plan, task, asked, seed, machine, delivery)
-    if failed:
-        say(f"restorer: {failed} of {len(plan.jobs) + len(plan.refusals)} recordings failed")
+        tally.failed(refusal.source, None, refusal.error)
+    if album.dry_run:
+        from restorer.cli.dry_run import show
+
+        if known is None:
+            raise UsageError(
+                "--dry-run does not listen, as auto has to; ask `restorer detect` first, or name the damage"
+            )
+        show(plan, known, asked.of(preset_of(known)), machine, delivery)
+    else:
+        parts = Parts(machine.prior, (task, asked, seed, delivery.wanted, delivery.raw), wanted=album.resume)
+        for job in plan.skipped:
+            parts.require_same(job, tally)
+        if plan.jobs:
+            _restore(plan, task, asked, seed, machine, delivery, tally, parts)
+        if not plan.is_single and not tally.n_failed:
+            parts.forget([*plan.jobs, *plan.skipped])
+        if not plan.is_single or plan.skipped:
+            tally.sum_up()
+    if tally.n_failed:
         raise typer.Exit(SOME_FAILED)
 
 
-def _restore(plan: "Plan", task: Task | Search, asked: Asked, seed: int, machine: Machine, delivery: Delivery) -> int:
-    """How many of the plan's jobs failed; raises where there is only one."""
+def _restore(
+    plan: "Plan", task: Task | Search, asked: Asked, seed: int, machine: Machine, delivery: Delivery, tally: Tally,
+    parts: Parts,
+) -> None:  # fmt: skip
+    """Does the plan's jobs, and counts what became of them; raises where there is only one."""
     from restorer.cli.device import choose_device
     from restorer.prior import load_prior
     from restorer.restore.job import restore_file
 
     prior = load_prior(machine.prior, choose_device(machine.device))
     raw = None if delivery.raw is None else parse_raw(delivery.raw)
-    failed = 0
     for number, job in enumerate(plan.jobs, 1):
         begun = monotonic()
         try:
             here = _found(job, task, delivery) if isinstance(task, Search) else task
             settings = asked.of(preset_of(here))
-            with Bar(_title(job, number, len(plan.jobs)), quiet=delivery.quiet) as bar:
+            with parts.of(job) as kept, Bar(_title(job, number, len(plan.jobs)), quiet=delivery.quiet) as bar:
+                if kept is not None and kept.is_done and Path(job.target).exists():
+                    tally.skipped(job)
+                    continue
                 report = restore_file(
                     job.source, job.target, here, prior, settings, seed=seed, batch_size=machine.batch_size,
                     overwrite=delivery.overwrite, wanted=delivery.wanted, raw=raw, verify=delivery.verify,
-                    progress=bar.update,
+                    progress=bar.update, kept=kept,
                 )  # fmt: skip
             if delivery.sidecar:
                 _write_sidecar(report, here, settings, seed, machine)
-        except RestorerError as error:
+            parts.finish(job, kept, leave_mark=not plan.is_single)
+        except BrokenPipeError:
+            raise  # whoever listened has left
+        except (RestorerError, OSError) as error:
             if plan.is_single:
                 raise
-            _report_failure(error)
-            failed += 1
+            tally.failed(Path(job.source), job.target, error)
             continue
         _tell(report, monotonic() - begun, delivery)
-    return failed
+        if kept is not None and kept.note is not None and not delivery.quiet:
+            say(f"{one_line(str(job.target))}: {kept.note}")
+        tally.restored(report, here, settings, seed, monotonic() - begun)
 
 
 def _tell(report: "Report", took_s: float, delivery: Delivery) -> None:
@@ -130,7 +159,3 @@ def _found(job: "Job", search: Search, delivery: Delivery) -> Task:
 def _title(job: "Job", number: int, total: int) -> str:
     name = "standard input" if job.source == "-" else one_line(Path(job.source).name)
     return name if total == 1 else f"{number}/{total} {name}"
-
-
-def _report_failure(error: RestorerError) -> None:
-    say(f"restorer: {one_line(str(error))}")

@@ -5,15 +5,20 @@ import inspect
 from collections.abc import Callable
 
 from restorer.cli.options import (
+    Album,
     Asked,
     BatchOption,
     BitsOption,
     ClipModeOption,
     Delivery,
     DeviceOption,
+    DryRunOption,
+    ExcludeOption,
     FormatOption,
     GuidanceOption,
+    IncludeOption,
     Inputs,
+    JsonOption,
     Machine,
     MethodOption,
     OutOption,
@@ -22,9 +27,11 @@ from restorer.cli.options import (
     QuietOption,
     RateOption,
     RawOption,
+    ResumeOption,
     SamplerOption,
     SeedOption,
     SidecarOption,
+    SkipExistingOption,
     StepsOption,
     VerboseOption,
     VerifyOption,
@@ -78,7 +85,15 @@ def _restore(
     raw: RawOption = None,
     sidecar: SidecarOption = False,
     verify: VerifyOption = True,
+    include: IncludeOption = None,
+    exclude: ExcludeOption = None,
+    skip_existing: SkipExistingOption = False,
+    resume: ResumeOption = False,
+    dry_run: DryRunOption = False,
+    json: JsonOption = False,
 ) -> None:
     asked = Asked(method, guidance, steps, sampler, xi)
-    delivery = Delivery(out, overwrite, quiet, verbose, Wanted(format, bits, rate, clip_mode), raw, sidecar, verify)
+    wanted = Wanted(format, bits, rate, clip_mode)
+    album = Album(include, exclude, skip_existing, resume, dry_run, json)
+    delivery = Delivery(out, overwrite, quiet, verbose, wanted, raw, sidecar, verify, album)
     restore_all(inputs, task, asked, seed, Machine(prior, device, batch_size), delivery)

@@ -10,6 +10,7 @@ from restorer.audio import AudioFormat, AudioReader, open_reader, open_writer
 from restorer.audio.metadata import NO_METADATA, read_metadata
 from restorer.prior import Prior
 from restorer.restore.fit import require_fit
+from restorer.restore.kept import Kept
 from restorer.restore.outlet import Outlet
 from restorer.restore.regions import Span
 from restorer.restore.result import result_format
@@ -62,13 +63,14 @@ def restore_file(
     raw: AudioFormat | None = None,
     verify: bool = True,
     progress: Callable[[Progress], None] | None = None,
+    kept: Kept | None = None,
 ) -> Report:
     """Restores a file, a pipe or "-" into another; memory does not grow with its length.
 
     raw: the format of a source that is nothing but samples. verify: report how far what was sound stayed so, and read a
-    file back before it gets its name. The target appears complete or not at all; where nothing is to be restored it is
-    a copy. Raises UsageError for a task that does not fit the recording or a target that exists without overwrite,
-    AudioError for what cannot be read or written.
+    file back before it gets its name. kept: windows of an earlier run, to which new ones are added. The target appears
+    complete or not at all; where nothing is to be restored it is a copy. Raises UsageError for a task that does not fit
+    the recording or a target that exists without overwrite, AudioError for what cannot be read or written.
     """
     with open_reader(source, raw) as reader:
         heard = reader.format
@@ -79,6 +81,7 @@ def restore_file(
         stream = RestoringStream(
             task, prior, settings, heard.sample_rate, heard.channels, seed=seed, total=reader.frames,
             batch_size=batch_size if file else min(batch_size, _LIVE_BATCH), progress=progress,
+            kept=kept,
         )  # fmt: skip
         metadata = NO_METADATA if file is None else read_metadata(file, heard, reader.tags)
         tags = {} if metadata.replaces_strings(form) else reader.tags
@@ -95,7 +98,7 @@ def restore_file(
             )
     seconds = verifier.frames / heard.sample_rate
     idle = _idle(task, seconds, copied=copied) if not verifier.regions.spans else []
-    notes = () if copied else (*_choice(stream), *_peaks(outlet, heard, form), *outlet.notes)
+    notes = () if copied else (*_choice(stream), *stream.notes, *_peaks(outlet, heard, form), *outlet.notes)
     truncated = ["the recording ends before its header says; what is there was restored"] if reader.truncated else []
     return Report(
         source, target, seconds, stream.windows_done, (*truncated, *notes, *_unreached(task, seconds), *idle), heard,

@@ -4,7 +4,8 @@ A file `take.flac` becomes `take.restored.flac` beside it, a folder `album` the 
 goes to standard output. A target that is named may be a file for one file, else it is a folder: the tree below a folder
 is mirrored in it; of several folders each in one of its name. Of a folder's files those with a sound file's suffix are
 taken; what is hidden (a name with a leading dot) is not, nor what lies in the target. The suffix changes where the
-format does: a lossy recording becomes FLAC, a FLAC that is called .wav gets its true name.
+format does: a lossy recording becomes FLAC, a FLAC that is called .wav gets its true name. Lists and patterns stand for
+what they name, and what they name counts as several.
 """
 
 import os
@@ -13,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from restorer.audio import SUFFIXES, AudioFormat, AudioInfo, open_writer, probe
+from restorer.audio import AudioFormat, AudioInfo, open_writer, probe
 from restorer.errors import AudioError, RestorerError, UsageError
 from restorer.restore.fit import require_fit
+from restorer.restore.named import EVERYTHING, Chosen, sound_files, spelled_out
 from restorer.restore.result import keeps_suffix, require_sensible, result_format
 from restorer.restore.task import Task
 from restorer.restore.wanted import LIKE_INPUT, Wanted
@@ -42,11 +44,15 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Plan:
-    """What will be done. is_single: one file or stream was named, so that its refusal is the failure of all."""
+    """What will be done. is_single: one file or stream was named, so that its refusal is the failure of all.
+
+    skipped: whose results exist already, or which are such results themselves.
+    """
 
     jobs: tuple[Job, ...]
     refusals: tuple[Refusal, ...]
     is_single: bool
+    skipped: tuple[Job, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -67,26 +73,33 @@ def plan_jobs(
     wanted: Wanted = LIKE_INPUT,
     is_raw: bool = False,
     sidecar: bool = False,
+    chosen: Chosen = EVERYTHING,
+    skip_existing: bool = False,
 ) -> Plan:
     """Looks at what was named, and touches nothing.
 
-    inputs: files, folders, `-`. task: None where each file is to tell its own. out: a file or `-` for one file, else a
-    folder (one that exists, or `name/`).
+    inputs: files, folders, `-`, lists and patterns, among which `chosen` says what is meant. task: None where each file
+    is to tell its own. out: a file or `-` for one file, else a folder (one that exists, or `name/`). skip_existing:
+    what has its result already is left out.
     is_raw: the one input is nothing but samples. sidecar: a file of facts will stand beside each result.
     UsageError where nothing of it can be done as asked: an output that is an input, two inputs with one output. A file
     that cannot be read, that the task does not fit, or whose target cannot be written or exists without `overwrite`, is
     among the refusals.
     """
-    is_single = len(inputs) == 1 and not Path(inputs[0]).is_dir()
+    names, are_several = spelled_out(inputs)
+    is_single = len(names) == 1 and not are_several and not Path(names[0]).is_dir()
     if is_raw and not is_single:
         raise UsageError(f"--raw is for one stream or file, and {len(inputs)} inputs or a folder were named; name one")
-    found = list(_single(inputs[0], out) if is_single else _several(inputs, out))
+    found = list(_single(names[0], out) if is_single else _several(names, out, chosen))
     for target in {"-" if each.target == "-" else "a file" for each in found}:
         require_sensible(wanted, to_stream=target == "-")
         if sidecar and target == "-":
             raise UsageError("--sidecar stands beside a file, and standard output is none; name one by --out")
     if not found:
-        raise AudioError(f"{', '.join(inputs)} has no sound files in it; name another folder, or the files themselves")
+        meant = "" if chosen == EVERYTHING else " that --include and --exclude let through"
+        raise AudioError(
+            f"{', '.join(inputs)} has no sound files in it{meant}; name another folder, or the files themselves"
+        )
     jobs: list[Job] = []
     refusals: list[Refusal] = []
     for each in found:
@@ -95,6 +108,9 @@ def plan_jobs(
         except RestorerError as error:
             assert each.source != "-"
             refusals.append(Refusal(each.source, error))
+    skipped: list[Job] = []
+    if skip_existing:
+        jobs, skipped = _without_done(jobs)
     _require_own_targets(jobs)
     if sidecar:
         _require_own_sidecars(jobs)
@@ -105,7 +121,7 @@ def plan_jobs(
             writable.append(job)
         except RestorerError as error:
             refusals.append(Refusal(Path(job.source), error))
-    return Plan(tuple(writable), tuple(refusals), is_single)
+    return Plan(tuple(writable), tuple(refusals), is_single, tuple(skipped))
 
 
 def _single(word: str, out: str | None) -> Iterator[_Found]:
@@ -127,7 +143,7 @@ def _single(word: str, out: str | None) -> Iterator[_Found]:
         yield _Found(source, Path(out), exact=True)
 
 
-def _several(inputs: Sequence[str], out: str | None) -> Iterator[_Found]:
+def _several(inputs: Sequence[str], out: str | None, chosen: Chosen) -> Iterator[_Found]:
     if "-" in inputs:
         raise UsageError("- is standard input, which goes alone; name it without other inputs")
     if out == "-":
@@ -137,7 +153,8 @@ def _several(inputs: Sequence[str], out: str | None) -> Iterator[_Found]:
     for word in dict.fromkeys(inputs):
         source = Path(word)
         if not source.is_dir():
-            yield from _single(word, None if out is None else f"{out}/")
+            if chosen.takes(source):
+                yield from _single(word, None if out is None else f"{out}/")
             continue
         name = Path(os.path.abspath(source)).name
         if out is None:
@@ -145,23 +162,8 @@ def _several(inputs: Sequence[str], out: str | None) -> Iterator[_Found]:
         else:
             target = Path(out) if len(inputs) == 1 else Path(out, name)
         for path in sound_files(source, target):
-            yield _Found(path, target / path.relative_to(source))
-
-
-def sound_files(folder: Path, target: Path) -> Iterator[Path]:
-    """The sound files in and below a folder, by name, but for the target's; links to folders are not followed."""
-
-    def refuse(error: OSError) -> None:
-        raise AudioError(f"{error.filename} cannot be looked into ({error.strerror}); check its permissions")
-
-    skipped = os.path.realpath(target)  # where it is the folder itself, its files are refused, not skipped
-    for place, folders, files in os.walk(folder, onerror=refuse):
-        folders[:] = sorted(
-            name for name in folders if name[0] != "." and os.path.realpath(Path(place, name)) != skipped
-        )
-        for name in sorted(files):
-            if name[0] != "." and Path(name).suffix.lower() in SUFFIXES:
-                yield Path(place, name)
+            if chosen.takes(below := path.relative_to(source)):
+                yield _Found(path, target / below)
 
 
 def _job(found: _Found, task: Task | None, wanted: Wanted, *, is_raw: bool) -> Job:
@@ -181,6 +183,22 @@ def _job(found: _Found, task: Task | None, wanted: Wanted, *, is_raw: bool) -> J
         return Job(found.source, found.target, info)
     name = found.target.name.removesuffix(suffix) + form.suffix
     return Job(found.source, found.target.with_name(name), info)
+
+
+def _without_done(jobs: Sequence[Job]) -> tuple[list[Job], list[Job]]:
+    """The jobs that are still to be done, and those whose results exist; a result that was named is no input."""
+    results = {}
+    for job in jobs:
+        there = None if job.target == "-" else _identity(job.target)
+        if there is not None and (job.source == "-" or there != _identity(job.source)):
+            results[there] = job
+    done = {id(job) for job in results.values()}
+    todo: list[Job] = []
+    skipped: list[Job] = []
+    for job in jobs:
+        is_result = job.source != "-" and _identity(job.source) in results
+        (skipped if is_result or id(job) in done else todo).append(job)
+    return todo, skipped
 
 
 def _require_own_targets(jobs: Sequence[Job]) -> None:

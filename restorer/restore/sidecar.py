@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 import os
-import secrets
+import zlib
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -28,7 +28,8 @@ def write_sidecar(
     """Writes `name.restorer.json` beside the report's target, whole or not at all. Raises AudioError if it cannot."""
     target = Path(report.target)
     path = sidecar_path(target)
-    partial = path.with_name(f".{secrets.token_hex(4)}.partial")
+    # one name, so that the next run replaces what a killed one left
+    partial = path.with_name(f".{path.name[:40]}.{zlib.crc32(os.fsencode(path.name)):08x}.partial")
     try:
         known = facts(report, task, settings, seed=seed, prior=prior, version=version, command=command)
         partial.write_text(json.dumps(known, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -47,9 +48,9 @@ def facts(
     verification = report.verification
     return {
         "restorer": version,
-        "command": [_printable(word) for word in command],
+        "command": [printable(word) for word in command],
         "prior": {"name": prior.stem, "sha256": sha256(prior)},
-        "task": _known(task),
+        "task": known(task),
         "settings": asdict(settings),
         "seed": seed,
         "input": _file(report.source, report.heard),
@@ -67,9 +68,9 @@ def facts(
     }  # fmt: skip
 
 
-def _known(task: Task) -> dict[str, Any]:
+def known(task: Task) -> dict[str, Any]:
     if isinstance(task, Repair):
-        return {"name": "repair", "parts": [_known(part) for part in task.parts]}
+        return {"name": "repair", "parts": [known(part) for part in task.parts]}
     return {"name": _NAMES[type(task)], **asdict(task)}
 
 
@@ -84,7 +85,7 @@ def sha256(path: Path) -> str:
 def _file(place: Path | str, form: AudioFormat) -> dict[str, Any]:
     is_file = isinstance(place, Path) and place.is_file()
     return {
-        "path": _printable(str(place)),
+        "path": printable(str(place)),
         "sha256": sha256(Path(place)) if is_file else None,
         "container": form.container,
         "subtype": form.subtype,
@@ -103,6 +104,6 @@ def _synthetic(report: Report, task: Task) -> dict[str, Any]:
     }
 
 
-def _printable(word: str) -> str:
+def printable(word: str) -> str:
     """A name whose bytes are no UTF-8 is spelled with escapes, for JSON is text."""
     return word.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from restorer.audio import Resampler, Samples, resampled_length
 from restorer.prior import Prior
+from restorer.restore.batches import Batches
 from restorer.restore.damage import Damage, damage_of
-from restorer.restore.engine import restore_classically, restore_windows
+from restorer.restore.kept import Kept
 from restorer.restore.settings import Settings
 from restorer.restore.task import Task
 from restorer.restore.windows import Tape, Window
@@ -30,7 +30,8 @@ class RestoringStream:
 
     The result does not depend on the sizes of the blocks nor, to rounding, on batch_size, the number of windows
     (channels counted) that the network sees at once. What the damage spares comes back bit for bit.
-    total: the frames to come, if known, for the progress. Raises UsageError for a task that does not fit the rate.
+    total: the frames to come, if known, for the progress. kept: windows of an earlier run, to which new ones are
+    added. Raises UsageError for a task that does not fit the rate.
     """
 
     def __init__(
@@ -45,8 +46,10 @@ class RestoringStream:
         batch_size: int = 8,
         total: int | None = None,
         progress: Callable[[Progress], None] | None = None,
+        kept: Kept | None = None,
     ) -> None:
-        self._prior, self._settings, self._seed = prior, settings, seed
+        self._prior, self._method = prior, settings.method
+        self._batches = Batches(prior, settings, seed, kept)
         self._report = progress
         self._damage: Damage = damage_of(task, sample_rate, prior.sample_rate)
         # On a CPU windows gain nothing from company (`restore_windows`), so that none waits for others.
@@ -67,6 +70,11 @@ class RestoringStream:
             at_prior = resampled_length(total, sample_rate, prior.sample_rate)
             self._total_s = total / sample_rate
             self._windows_total = self._damage.count(prior.length, at_prior)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What went otherwise than asked, in lines for the user."""
+        return self._batches.notes
 
     def push(self, block: Samples) -> Samples:
         """The next frames in; those out that are finished by now, perhaps none."""
@@ -107,13 +115,13 @@ class RestoringStream:
         return self._let_go(ended=ended)
 
     def _is_classical(self, inner: Samples, window: Window) -> bool:
-        method = self._settings.method
-        return method == "classical" or (method == "auto" and self._damage.is_light(inner, window.start))
+        if self._method == "auto":
+            return self._damage.is_light(inner, window.start)
+        return self._method == "classical"
 
     def _restore_classically(self, window: Window, samples: Samples) -> None:
-        rows = torch.from_numpy(samples.T.astype(np.float32))
-        change = restore_classically(rows, [window.start] * len(rows), self._damage, self._prior)
-        self._change.add(window.start, self._weighed(window, change.cpu().double().numpy().T))
+        change = self._batches.classical(window, samples, self._damage)
+        self._change.add(window.start, self._weighed(window, change.astype(np.float64)))
         self.windows_classical += 1
         self._done(1)
 
@@ -124,15 +132,11 @@ class RestoringStream:
         if not self._ready:
             return
         windows = [window for window, _ in self._ready]
-        channels = self._ready[0][1].shape[1]
-        rows = np.concatenate([samples.T for _, samples in self._ready]).astype(np.float32)
-        starts = [window.start for window in windows for _ in range(channels)]
         known_until = windows[0].known_until
         damage = self._damage if known_until is None else self._damage.after(known_until)
-        change = restore_windows(torch.from_numpy(rows), starts, damage, self._prior, self._settings, self._seed)
-        wave = change.cpu().double().numpy().reshape(len(windows), channels, -1).transpose(0, 2, 1)
-        for window, samples in zip(windows, wave, strict=True):
-            weighed = self._weighed(window, samples)
+        changes = self._batches.changes(windows, [samples for _, samples in self._ready], damage)
+        for window, change in zip(windows, changes, strict=True):
+            weighed = self._weighed(window, change.astype(np.float64))
             self._change.add(window.start, weighed)
         if self._is_awaited():
             self._hear_again(windows[-1], weighed)

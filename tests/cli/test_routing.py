@@ -127,11 +127,13 @@ def test_the_damage_has_to_be_named(engine, capsys, command):
     assert run(command, "-") == 2
     assert "auto" in capsys.readouterr().err
 
+
 def test_the_machine_and_the_seed_are_passed_on(engine):
     assert run("bwe", "-", "--cutoff", "1k") == 0
     words = ["--seed", "5", "--batch-size", "3", "--device", "cuda:1", "--overwrite"]
     assert run("bwe", "-", "--cutoff", "1k", *words) == 0
-    plain = {"seed": 0, "batch_size": 8, "overwrite": False, "wanted": LIKE_INPUT, "raw": None, "verify": True}
+    plain = {"seed": 0, "batch_size": 8, "overwrite": False, "wanted": LIKE_INPUT, "raw": None, "verify": True,
+             "kept": None}  # fmt: skip
     assert engine.calls[0][4] == plain
     assert engine.calls[1][4] == {**plain, "seed": 5, "batch_size": 3, "overwrite": True}
     assert engine.priors == [("tiny.safetensors", "<auto>"), ("tiny.safetensors", "<cuda:1>")]
@@ -179,7 +181,7 @@ def test_one_bad_file_does_not_stop_the_others(engine, tmp_path, capsys):
     assert [Path(call[0]).name for call in engine.calls] == ["a.wav", "b.wav", "c.wav"]
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].startswith("restorer: album/d.wav is empty")
-    assert lines[1:] == ["restorer: album/b.wav is damaged", "restorer: 2 of 4 recordings failed"]
+    assert lines[1:] == ["restorer: album/b.wav is damaged", "restorer: 4 recordings: 2 restored, 2 failed"]
 
 
 def test_a_single_bad_file_is_the_failure_of_all(engine, tmp_path, capsys):

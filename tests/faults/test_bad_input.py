@@ -165,7 +165,7 @@ def test_several_bad_files_are_a_line_each_and_a_summary(folder, monkeypatch, ca
     assert main(words) == 3
     lines = capsys.readouterr().err.splitlines()
     assert ["gone" in lines[0], "empty" in lines[1], "text" in lines[2]] == [True] * 3
-    assert lines[3:] == ["restorer: 3 of 3 recordings failed"]
+    assert lines[3:] == ["restorer: 3 recordings: 3 failed"]
     assert contents(folder) == before
 
 

@@ -1,0 +1,106 @@
+"""What was named on a command line: files, folders, patterns in quotes, lists; and which files among them are meant."""
+
+import glob
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePath
+
+from restorer.audio import SUFFIXES
+from restorer.errors import AudioError, UsageError
+
+_LARGEST_LIST = 1 << 26  # bytes; half a million long paths. What is larger is a recording with an @ before its name
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Shell patterns, of which `*` also matches folders' slashes; nothing in `include` means everything.
+
+    A pattern is held against the path below the folder that was named, or the path of a file as it was named, and
+    against each name in it: `*.flac`, `cd2/*` and `bonus` (a folder and all in it) do what they seem to.
+    """
+
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+    def takes(self, path: PurePath) -> bool:
+        """
+        >>> Chosen(exclude=("bonus", "*.mp3")).takes(PurePath("cd1/bonus/take.wav"))
+        False
+        """
+        return (not self.include or _matches(path, self.include)) and not _matches(path, self.exclude)
+
+
+EVERYTHING = Chosen()
+
+
+def _matches(path: PurePath, patterns: Sequence[str]) -> bool:
+    names = (path.as_posix(), *path.parts)
+    return any(fnmatchcase(name, pattern.rstrip("/")) for pattern in patterns for name in names)
+
+
+def spelled_out(words: Sequence[str]) -> tuple[list[str], bool]:
+    """Each word that is a list (`@list.txt`) or a pattern (`'cd*/*.wav'`) replaced by what it names.
+
+    The flag: whether there was one, so that several recordings are meant, even if one is found. A file whose name looks
+    like a list or a pattern is that file, and a pattern that matches nothing stays what it is, as in a shell; `**` goes
+    down any number of folders. Raises AudioError for a list that cannot be read.
+    """
+    named: list[str] = []
+    any_replaced = False
+    for word in words:
+        if os.path.lexists(word):
+            named.append(word)
+        elif word.startswith("@"):
+            named += _listed(word[1:])
+            any_replaced = True
+        elif glob.has_magic(word) and (found := sorted(glob.glob(word, recursive=True))):
+            named += found
+            any_replaced = True
+        else:
+            named.append(word)
+    return named, any_replaced
+
+
+def sound_files(folder: Path, target: Path) -> Iterator[Path]:
+    """The sound files in and below a folder, by name, but for the target's; links to folders are not followed."""
+
+    def refuse(error: OSError) -> None:
+        raise AudioError(f"{error.filename} cannot be looked into ({error.strerror}); check its permissions")
+
+    skipped = os.path.realpath(target)  # where it is the folder itself, its files are refused, not skipped
+    for place, folders, files in os.walk(folder, onerror=refuse):
+        folders[:] = sorted(
+            name for name in folders if name[0] != "." and os.path.realpath(Path(place, name)) != skipped
+        )
+        for name in sorted(files):
+            if name[0] != "." and Path(name).suffix.lower() in SUFFIXES:
+                yield Path(place, name)
+
+
+def _listed(name: str) -> list[str]:
+    """One path a line, or between zero bytes as `find -print0` writes them; `-` is standard input. Blank lines go."""
+    if not name:
+        raise UsageError("@ names no list; write @list.txt, with a path on each line, or @- for standard input")
+    try:
+        if name == "-":
+            raw = sys.stdin.buffer.read(_LARGEST_LIST + 1)
+        else:
+            with Path(name).open("rb") as file:
+                raw = file.read(_LARGEST_LIST + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise AudioError(f"the list {name} cannot be read ({reason}); check its name and permissions") from error
+    if len(raw) > _LARGEST_LIST:
+        raise AudioError(
+            f"the list {name} is longer than {_LARGEST_LIST >> 20} MiB; give text with a path on each line"
+        )
+    lines = raw.split(b"\0") if b"\0" in raw else [line.rstrip(b"\r") for line in raw.split(b"\n")]
+    paths = [os.fsdecode(line) for line in lines if line.strip()]
+    if not paths:
+        raise AudioError(f"the list {name} holds no paths; write one on each line")
+    if "-" in paths:
+        raise UsageError(f"the list {name} holds -, which is standard input; write ./- for a file of that name")
+    return paths
