@@ -123,16 +123,17 @@ class LostSpans:
         return bool((self.degradation.on([start], len(block)).weights(len(block)) > 0).any())
 
     def is_light(self, block: Samples, start: int) -> bool:
-        spans = self.degradation.spans
-        return all(
-            stop - first <= LIGHT_GAP_S * self.sample_rate
-            for first, stop in spans
-            if first < start + len(block) and stop > start
-        )
+        near = self._near(start, start + len(block))
+        return all(stop - first <= LIGHT_GAP_S * self.sample_rate for first, stop in near)
+
+    def _near(self, start: int, end: int) -> list[tuple[int, int]]:
+        """The gaps that a window from `start` to `end` sees."""
+        return [(first, stop) for first, stop in self.degradation.spans if first < end and stop > start]
 
     def classical(self, y: Tensor, placed: Degradation) -> Tensor:
         assert isinstance(placed, Gaps)
-        longest = max((stop - first for first, stop in self.degradation.spans), default=0) / self.sample_rate
+        near = [span for start in placed.starts for span in self._near(start, start + y.shape[-1])]
+        longest = max((stop - first for first, stop in near), default=0) / self.sample_rate
         if longest > JANSSEN_GAPS.longest_s:
             raise UsageError(
                 f"a gap of {longest:g} s is more than the {JANSSEN_GAPS.longest_s:g} s that autoregression bridges; "
