@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from restorer.degradation.detect.clipping import Ceiling, PeakMeter
 from restorer.degradation.detect.cutoff import Edge, SpectrumMeter, Stretch
-from restorer.degradation.detect.gaps import GapKind, GapMeter, Hole
+from restorer.degradation.detect.gaps import GapMeter
+from restorer.degradation.detect.missing import GapKind, Hole
 
 __all__ = ["KINDS", "ClipLevel", "Cutoff", "Detector", "Findings", "Gap", "Kind", "Stretch"]
 
