@@ -12,6 +12,7 @@ from restorer.diffusion.denoiser import Preconditioned, log_normal_levels
 from tests.oracles import white_gaussian
 
 LEVELS = torch.tensor([0.003, 0.01, 0.1, 0.5, 1.0, 3.0, 80.0], dtype=torch.float64)
+HEARD = torch.tensor([0.003, 0.01, 0.1, 0.5, 1.0, 3.0], dtype=torch.float64)  # times sigma_data
 ROUNDING = {"rtol": 1e-12, "atol": 1e-12}
 deviations = pytest.mark.parametrize("sigma_data", [1.0, 0.057, 0.5])
 
@@ -94,54 +95,68 @@ def test_the_network_sees_and_aims_at_unit_variance(sigma_data):
     torch.testing.assert_close(witness.c_noise, LEVELS.log() / 4, **ROUNDING)
 
 
+def unrelated(clean: Tensor) -> Tensor:
+    """Noise of exactly unit variance, exactly uncorrelated with `clean`: it tells the variance of clean exactly."""
+    e = noise(*clean.shape, seed=1)
+    power = clean.square().sum(-1, keepdim=True)
+    e -= torch.where(power > 0, (e * clean).sum(-1, keepdim=True) / power, 0) * clean
+    return e / e.square().mean(-1, keepdim=True).sqrt()
+
+
 @deviations
 def test_the_loss_of_a_silent_network_is_one(sigma_data):
-    count = 20000
-    clean = sigma_data * noise(len(LEVELS), count)
-    loss = Preconditioned(Silent(), sigma_data).loss(clean, LEVELS, noise(len(LEVELS), count, seed=1))
-    assert loss.shape == (len(LEVELS),)
+    levels = sigma_data * HEARD
+    clean = sigma_data * noise(len(levels), 20000)
+    loss = Preconditioned(Silent(), sigma_data).loss(clean, levels, unrelated(clean))
+    assert loss.shape == (len(levels),)
     # the mean of 20000 squares has a standard deviation of 1 %
     torch.testing.assert_close(loss, torch.ones_like(loss), rtol=0, atol=0.05)
+
+
+class Wrong(nn.Module):
+    """Knows the clean signal, and misses it by `error` c_out."""
+
+    def __init__(self, clean: Tensor, sigma_data: float, error: float | Tensor) -> None:
+        super().__init__()
+        self.clean, self.sigma_data, self.error = clean, sigma_data, error
+
+    def forward(self, x: Tensor, c_noise: Tensor) -> Tensor:
+        s = (4 * c_noise).exp()[:, None]
+        total = self.sigma_data**2 + s**2
+        c_skip, c_out = self.sigma_data**2 / total, s * self.sigma_data / total.sqrt()
+        return (self.clean - c_skip * x * total.sqrt()) / c_out + self.error
 
 
 @deviations
 def test_the_loss_weighs_by_one_over_c_out_squared(sigma_data):
     """A network that is wrong by w everywhere loses w^2, whatever the level."""
-
-    class Right(nn.Module):
-        """The clean signal is known, and missed by 0.3."""
-
-        def __init__(self, clean: Tensor) -> None:
-            super().__init__()
-            self.clean = clean
-
-        def forward(self, x: Tensor, c_noise: Tensor) -> Tensor:
-            s = (4 * c_noise).exp()[:, None]
-            total = sigma_data**2 + s**2
-            c_skip, c_out = sigma_data**2 / total, s * sigma_data / total.sqrt()
-            return (self.clean - c_skip * x * total.sqrt()) / c_out + 0.3
-
-    clean = noise(len(LEVELS), 50)
+    levels = sigma_data * HEARD
+    clean = noise(len(levels), 20000)
     clean *= sigma_data / clean.square().mean(-1, keepdim=True).sqrt()
-    loss = Preconditioned(Right(clean), sigma_data).loss(clean, LEVELS, noise(len(LEVELS), 50, seed=1))
-    torch.testing.assert_close(loss, torch.full_like(loss, 0.09), rtol=1e-9, atol=0)
+    loss = Preconditioned(Wrong(clean, sigma_data, 0.3), sigma_data).loss(clean, levels, unrelated(clean))
+    torch.testing.assert_close(loss, torch.full_like(loss, 0.09), rtol=1e-6, atol=0)
 
 
 def test_loud_and_soft_items_count_alike():
-    """A network that says nothing of the signal loses 1 at high levels, however loud the signal is."""
+    """An error in proportion to the signal's own deviation loses as much, however loud the signal is."""
+    deviation = torch.tensor([0.5, 1.0, 5.0], dtype=torch.float64)
+    clean = noise(3, 20000)
+    clean *= deviation[:, None] / clean.square().mean(-1, keepdim=True).sqrt()
+    level = torch.full((3,), 0.5, dtype=torch.float64)
+    c_out = level / (1 + level**2).sqrt()
+    own = level * deviation / (deviation**2 + level**2).sqrt()
+    network = Wrong(clean, 1.0, (0.3 * own / c_out)[:, None])
+    loss = Preconditioned(network, 1.0).loss(clean, level, unrelated(clean))
+    torch.testing.assert_close(loss, torch.full_like(loss, 0.09), rtol=1e-6, atol=0)
 
-    class Mute(nn.Module):
-        """Leaves no trace of what comes in: the denoised estimate is 0."""
 
-        def forward(self, x: Tensor, c_noise: Tensor) -> Tensor:
-            s = (4 * c_noise).exp()[:, None]
-            return -x / s
-
+def test_the_weight_knows_no_more_than_the_network_hears():
+    """Where all drowns in noise, loud, soft and silent weigh the same: else the soft would be expected too often."""
     level = torch.full((4,), 1e3, dtype=torch.float64)
-    clean = torch.tensor([0.2, 1.0, 5.0, 0.0], dtype=torch.float64)[:, None] * noise(4, 2000)
-    loss = Preconditioned(Mute(), 1.0).loss(clean, level, noise(4, 2000, seed=1))
-    torch.testing.assert_close(loss[:3], torch.ones_like(loss[:3]), rtol=1e-4, atol=0)  # 1 / level^2 remains
-    assert loss[3] < 1e-4  # silence, denoised to silence
+    clean = torch.tensor([0.2, 1.0, 5.0, 0.0], dtype=torch.float64)[:, None] * noise(4, 20000)
+    loss = Preconditioned(Wrong(clean, 1.0, 0.3), 1.0).loss(clean, level, unrelated(clean))
+    assert (loss > 0).all()
+    torch.testing.assert_close(loss, loss[:1].expand(4), rtol=1e-6, atol=0)
 
 
 def test_items_do_not_hear_each_other():

@@ -165,8 +165,9 @@ def test_a_cutoff_that_changes_is_told_by_its_stretches(clean):
 
 
 @settings(max_examples=25, deadline=None)
-@given(share=st.floats(0.05, 0.85), level=st.floats(0.05, 0.99), store=st.sampled_from([pcm16, np.asarray, np.float32]))
+@given(share=st.floats(0.05, 0.8), level=st.floats(0.05, 0.99), store=st.sampled_from([pcm16, np.asarray, np.float32]))
 def test_a_clip_level_is_exact_to_half_a_percent_after_any_gain(share, level, store):
+    """Up to 0.8 of the peak, where 40 samples of this music are cut; nine of them, at 0.86, are too few to be sure."""
     clean = music(seconds=4)
     threshold = share * np.abs(clean).max()
     held = store(np.clip(clean, -threshold, 0.9 * threshold) * (level / threshold)).astype(np.float64)

@@ -45,12 +45,15 @@ class Preconditioned(nn.Module):
         x: clean (batch, time); sigma: (batch,); noise: (batch, time), standard normal.
 
         c_out here is that of the item's own variance: with the data's (EDM), a loud window would count hundreds of
-        times as much as a soft one at high levels, and the network would learn little but the loud. How loud a window
-        is can be heard through the noise (its mean square is uncertain by s^2 sqrt(2 / time) only), so that a weight
-        which depends on it leaves the best denoiser what it was.
+        times as much as a soft one at high levels, and the network would learn little but the loud. The variance is
+        estimated from what the network sees: a weight that knew more about x than the network does would move the best
+        denoiser away from the expected clean signal, towards the soft.
         """
-        denoised = self(x + sigma[:, None] * noise, sigma)
-        variance = x.square().mean(-1).clamp(min=LEAST_VARIANCE * self.sigma_data**2)
+        noisy = x + sigma[:, None] * noise
+        denoised = self(noisy, sigma)
+        uncertainty = sigma**2 * (2 / x.shape[-1]) ** 0.5  # standard deviation of the noise's own mean square
+        least = (3 * uncertainty).clamp(min=LEAST_VARIANCE * self.sigma_data**2)
+        variance = torch.maximum(noisy.square().mean(-1) - sigma**2, least)
         weight = 1 / variance + 1 / sigma**2
         return weight * (denoised - x).square().mean(-1)
 
