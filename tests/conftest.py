@@ -1,7 +1,25 @@
 """What holds for all tests."""
 
+import pytest
 from hypothesis import settings
 
 # A machine that is busy with something else makes a test slow, not wrong.
 settings.register_profile("restorer", deadline=None)
 settings.load_profile("restorer")
+
+
+@pytest.fixture
+def tiny(tmp_path, monkeypatch, capsys):  # under capsys standard output is no terminal
+    """Runs `restorer` with these words, in tmp_path, with a small prior; all but the network is the real thing."""
+    from restorer.cli import app
+    from tests.tiny import WhitePrior
+
+    monkeypatch.setattr("restorer.prior.load_prior", lambda name, device: WhitePrior())
+    monkeypatch.setattr("restorer.cli.dry_run.load_prior", lambda name, device: WhitePrior())
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tiny.safetensors").write_bytes(b"a prior")
+
+    def run(command, *words):
+        return app.main([command, "--prior", "tiny.safetensors", "--device", "cpu", *map(str, words)])
+
+    return run

@@ -6,17 +6,20 @@ from numpy.typing import NDArray
 from restorer.audio.format import Samples
 from restorer.errors import AudioError
 
+_LARGEST = 1e10  # of full scale: even integers that were never scaled down lie below, and float32 holds sums of squares
+
 
 def require_finite(block: Samples, first: int, sample_rate: int, name: str) -> None:
-    """Raises AudioError that names the first sample which is not a number; `first` is the block's first frame."""
-    bad = ~np.isfinite(block)
+    """Raises AudioError that names the first sample which is no sound's; `first` is the block's first frame."""
+    bad = ~(np.abs(block) < _LARGEST)  # also what is not a number
     if not bad.any():
         return
     frame, channel = (int(i) for i in np.argwhere(bad)[0])
     at = first + frame
     raise AudioError(
         f"{name} has a sample that is {block[frame, channel]} at {at / sample_rate:.6f} s (sample {at}, channel "
-        f"{channel + 1}); samples must be finite numbers; cut that part out or silence it"
+        f"{channel + 1}); samples must be finite numbers below {_LARGEST:g} of full scale; cut that part out "
+        "or silence it"
     )
 
 

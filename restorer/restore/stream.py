@@ -92,7 +92,11 @@ class RestoringStream:
         """Restores the windows whose samples have arrived, and lets go of what no later window changes."""
         margin, length = self._prior.whitening.margin, self._prior.length
         while (window := self._next) is not None:
-            if (self._heard.end <= window.rise[0]) if ended else (self._heard.end < window.start + length + margin):
+            if (
+                (self._heard.end <= max(window.rise[0], 0))
+                if ended
+                else (self._heard.end < window.start + length + margin)
+            ):
                 break
             samples = self._heard.view(window.start - margin, window.start + length + margin)
             self._next = next(self._windows, None)
