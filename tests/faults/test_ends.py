@@ -104,7 +104,10 @@ def test_what_a_killed_run_left_goes_with_the_next_one_also_without_resuming(fol
     assert sorted(path.name for path in (folder / "new").iterdir()) == ["a.wav", "b.flac", "c.wav"]
 
 
-@pytest.mark.parametrize(("number", "code", "said"), [(signal.SIGTERM, 143, "asked to end"), (signal.SIGHUP, 129, "asked to end"), (signal.SIGINT, 130, "interrupted")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("number", "code", "said"),
+    [(signal.SIGTERM, 143, "asked to end"), (signal.SIGHUP, 129, "asked to end"), (signal.SIGINT, 130, "interrupted")],
+)
 def test_a_run_that_is_asked_to_end_cleans_up(folder, number, code, said):
     with begun(*ALBUM, "--out", "new/deep", folder=folder) as process:
         deadline = time.monotonic() + 60
