@@ -90,6 +90,13 @@ class Prior(nn.Module):
         # The part of the variance acts where there are no lows to speak of: a few treble notes, an onset at the edge.
         return (low + variance / 64).sqrt()
 
+    def guess(self, noise: Tensor) -> Tensor:
+        """A stand-in for music of which nothing is known: noise (..., length) as loud as music is on average.
+
+        Whitened, that is white noise. An average spectrum that was not flattened is not known: silence.
+        """
+        return noise * self.sigma_data if self.whitened else torch.zeros_like(noise)
+
     @property
     def device(self) -> torch.device:
         return self.whitening.taps.device

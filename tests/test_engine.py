@@ -43,3 +43,25 @@ def test_the_prior_plays_as_long_as_asked(seconds: float) -> None:
     if seconds > 1:
         level = prior.whitening(blocks[0][None]).std()
         assert 0.7 < level < 1.3  # white noise of standard deviation 1, less its fades
+
+
+@pytest.mark.parametrize("loudness", [0.01, 0.1])
+@pytest.mark.parametrize("sigma_max", [0.3, 1.0, 3.0])
+@pytest.mark.parametrize("task", [BandwidthExtension(1000.0), Inpainting(((0.2, 0.35),))])
+def test_what_is_restored_is_as_loud_as_the_music_wherever_one_begins(
+    task: Task, sigma_max: float, loudness: float
+) -> None:
+    """The prior is exact and the music as it expects: only the start could be too soft, or too loud."""
+    prior = WhitePrior()
+    random = torch.Generator().manual_seed(0)
+    margin = prior.whitening.margin
+    noise = loudness * torch.randn(4, prior.length + 4 * margin, generator=random)
+    music = prior.whitening.inverse(noise)[:, margin:-margin]
+    damage = damage_of(task, prior.sample_rate, prior.sample_rate)
+    damaged = damage.degradation.on([-margin], music.shape[-1])(music)  # places count from a window's inner part
+    settings = replace(INPAINT, n_steps=20, sigma_max=sigma_max)
+    added = restore_windows(damaged, [0] * 4, damage, prior, settings, seed=1)  # type: ignore[arg-type]
+    lost = (music - damaged)[:, margin:-margin]
+    above = round(1100 / prior.sample_rate * prior.length) if isinstance(task, BandwidthExtension) else 0
+    was, became = (torch.fft.rfft(x)[:, above:].abs().square().mean() for x in (lost, added))
+    assert abs(10 * torch.log10(became / was)) < 1.5

@@ -25,7 +25,12 @@ class WhitePrior:
 
     def level(self, x: Tensor, below_hz: float = 1000.0, heard: Tensor | None = None) -> Tensor:
         heard = torch.ones_like(x) if heard is None else heard
-        return ((x * heard).square().sum(-1, keepdim=True) / heard.sum(-1, keepdim=True).clamp(min=1)).sqrt()
+        highest = round(min(below_hz, 1000.0) / self.sample_rate * self.length)
+        low = torch.fft.rfft(x * heard)[..., 1:highest].abs().square().mean(-1, keepdim=True)
+        return (low / heard.sum(-1, keepdim=True).clamp(min=1)).sqrt()
+
+    def guess(self, noise: Tensor) -> Tensor:
+        return self.sigma_data * noise
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
         variance = self.sigma_data**2

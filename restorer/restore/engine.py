@@ -8,7 +8,7 @@ from torch import Tensor
 from restorer.degradation.operator import InDomain, Measurement
 from restorer.diffusion.denoiser import Denoiser
 from restorer.diffusion.guidance import consistent, guided
-from restorer.diffusion.noise import START_STEP, KeyedNoise
+from restorer.diffusion.noise import GUESS_STEP, START_STEP, KeyedNoise
 from restorer.diffusion.sampler import dpm2m, heun
 from restorer.diffusion.schedule import edm_schedule
 from restorer.prior import Prior
@@ -53,7 +53,8 @@ def restore_windows(
     placed = damage.degradation.on(starts, prior.length).scaled(gain)
     measurement = Measurement(y, InDomain(placed, whitening.inverse, whitening))
     noise = KeyedNoise(seed, starts, prior.length, prior.device)
-    wave = damage.warm(y, placed)
+    guess = whitening.inverse(prior.guess(noise(GUESS_STEP))) if settings.n_steps > 0 else torch.zeros_like(y)
+    wave = damage.warm(y, placed, guess)
     if settings.n_steps > 0:
         denoiser: Denoiser = prior
         if damage.trusted is not None:

@@ -32,8 +32,13 @@ class Damage(Protocol):
     def trusted(self) -> Projectable | None:
         """What of the warm start is kept as it is: heard through this."""
 
-    def warm(self, y: Tensor, placed: Degradation) -> Tensor:
-        """(batch, time): the waveform to which the sampler adds its first noise; `placed`: A on these windows."""
+    def warm(self, y: Tensor, placed: Degradation, guess: Tensor) -> Tensor:
+        """(batch, time): the waveform to which the sampler adds its first noise; `placed`: A on these windows.
+
+        guess: (batch, time), noise that stands for what is missing. Without it the sampler would hear through its
+        first noise that nothing is there, for the power of a hundred thousand samples is known to half a percent, and
+        leave it soft: what it restores is as loud as the guess allows.
+        """
 
     def confined(self, change: Tensor, y: Tensor, placed: Degradation) -> Tensor:
         """The part of a window's change (batch, time) that may reach the recording."""

@@ -47,11 +47,11 @@ class Several:
         below_hz = {} if self.highs is None else {"below_hz": self.highs.highest_heard_hz}
         return prior.level(whitened, heard=heard, **below_hz)
 
-    def warm(self, y: Tensor, placed: Degradation) -> Tensor:
+    def warm(self, y: Tensor, placed: Degradation, guess: Tensor) -> Tensor:
         assert isinstance(placed, Composed)
         wave = y
         for part, member in reversed(list(zip(self.parts, placed.members, strict=True))):
-            wave = part.warm(wave, member)
+            wave = part.warm(wave, member, guess)
         return wave
 
     def confined(self, change: Tensor, y: Tensor, placed: Degradation) -> Tensor:

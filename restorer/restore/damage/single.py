@@ -12,7 +12,8 @@ from restorer.audio import Samples
 from restorer.classical.janssen import JANSSEN_GAPS, janssen_gaps
 from restorer.classical.replication import replicate
 from restorer.classical.social import social
-from restorer.degradation import Degradation, Gaps, HardClip, LowPass, require_consistency
+from restorer.degradation import Degradation, Gaps, HardClip, LowPass
+from restorer.dsp.colour import coloured
 from restorer.dsp.filters import apply_fir
 from restorer.errors import UsageError
 from restorer.prior import Prior
@@ -58,8 +59,8 @@ class LostHighs(_Anywhere):
     def level(self, whitened: Tensor, starts: Sequence[int], prior: Prior) -> Tensor:
         return prior.level(whitened, below_hz=self.highest_heard_hz)
 
-    def warm(self, y: Tensor, placed: Degradation) -> Tensor:
-        return self.degradation.project(torch.zeros_like(y), y)
+    def warm(self, y: Tensor, placed: Degradation, guess: Tensor) -> Tensor:
+        return self.degradation.project(guess, y)
 
     def confined(self, change: Tensor, y: Tensor, placed: Degradation) -> Tensor:
         return apply_fir(change, self.degradation.crossover)
@@ -113,8 +114,15 @@ class LostSpans:
         wide = replace(self.degradation, fade=round(_RESTLESS * length)).on(starts, length)
         return (wide.weights(length) == 0).to(whitened)
 
-    def warm(self, y: Tensor, placed: Degradation) -> Tensor:
-        return require_consistency(placed).project(torch.zeros_like(y), y)
+    def warm(self, y: Tensor, placed: Degradation, guess: Tensor) -> Tensor:
+        assert isinstance(placed, Gaps)
+        return placed.project(coloured(guess, y, self._surroundings(y, placed)), y)
+
+    def _surroundings(self, y: Tensor, placed: Gaps) -> Tensor:
+        """(batch, time): 0 in the gaps and at the window's ends, rising smoothly between: there the music is alike."""
+        length = y.shape[-1]
+        outside = 1 - replace(placed, fade=round(_RESTLESS * length)).weights(length).to(y)
+        return outside * torch.hann_window(length, dtype=y.dtype, device=y.device)
 
     def confined(self, change: Tensor, y: Tensor, placed: Degradation) -> Tensor:
         return change
@@ -161,7 +169,7 @@ class LostPeaks(_Anywhere):
     def level(self, whitened: Tensor, starts: Sequence[int], prior: Prior) -> Tensor:
         return prior.level(whitened)
 
-    def warm(self, y: Tensor, placed: Degradation) -> Tensor:
+    def warm(self, y: Tensor, placed: Degradation, guess: Tensor) -> Tensor:
         assert isinstance(placed, HardClip)
         return social(y, placed, self.sample_rate)
 
@@ -176,7 +184,8 @@ class LostPeaks(_Anywhere):
         return float(clipped.double().mean()) <= LIGHT_CLIPPING
 
     def classical(self, y: Tensor, placed: Degradation) -> Tensor:
-        return self.warm(y, placed)
+        assert isinstance(placed, HardClip)
+        return social(y, placed, self.sample_rate)
 
     def repaired(self, original: Samples, change: Samples, start: int) -> Samples:
         wave = torch.from_numpy(original)
