@@ -22,15 +22,15 @@ class Settings:
     method: Method = "auto"
     guidance: Guidance = "dc"
     sampler: SamplerName = "dpm2m"
-    n_steps: int = 12
+    n_steps: int = 8
     xi: float = 0.2
-    sigma_max: float = 2.0
+    sigma_max: float = 1.0
     sigma_min: float = 0.01
     rho: float = 7.0
     churn: float = 0.0
 
 
-BWE = Settings(n_steps=8, sigma_max=3.0)
+BWE = Settings(sigma_max=3.0)
 INPAINT = Settings()
 DECLIP = Settings(n_steps=3, sigma_max=0.05)
 GENERATE = Settings(n_steps=50, sigma_max=20.0)
