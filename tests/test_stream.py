@@ -204,7 +204,7 @@ def test_the_method_that_was_asked_for_restores(method: Method, classical: int) 
 
 def test_light_clipping_goes_to_social_sparsity_alone() -> None:
     signal = music(2 * RATE)
-    for share, is_classical in ((0.02, True), (0.5, False)):
+    for share, is_classical in ((0.02, True), (0.3, True), (0.8, False)):
         threshold = float(np.quantile(np.abs(signal), 1 - share))
         clipped = np.clip(signal, -threshold, threshold)
         _, stream = streamed(clipped, Declipping(threshold), replace(DECLIP, n_steps=2))

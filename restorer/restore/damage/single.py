@@ -22,7 +22,7 @@ from restorer.restore.windows import Window, fills, grid, grid_size
 LIGHT_GAP_S = 0.05
 """Up to here a gap goes to autoregression; see README for the evidence, of this and of the next."""
 
-LIGHT_CLIPPING = 0.1
+LIGHT_CLIPPING = 0.5
 """Up to this share of clipped samples in a window the prior has nothing to add to social sparsity."""
 
 _RESTLESS = 1 / 64  # share of a window, beside a gap, where its edge rings in the whitened domain
