@@ -28,12 +28,14 @@ A prior of solo piano for `restorer`: preset `{preset}`, {rate} Hz, windows of {
 
 - Performances: POP909 (Wang et al., ISMIR 2020), MIT; GiantMIDI-Piano (Kong et al.), CC BY 4.0. Test and validation
   pieces were held out.
-- Piano: Salamander Grand Piano V3 (Alexander Holm), CC BY 3.0: a Yamaha C5, 30 pitches, 16 velocity layers.
-- Rendered while training, with random transposition, tempo, tuning, touch, damping, room, equalisation, hiss, level.
+- Pianos: Salamander Grand Piano V3 (Alexander Holm), CC BY 3.0: a Yamaha C5, 30 pitches, 16 velocity layers; later
+  also Splendid Grand Piano (AKAI), public domain, as adapted in MuseScore_General (S. Christian Collins), MIT.
+- Rendered while training, with random transposition, tempo, tuning, touch, damping, room, equalisation, band limit,
+  hiss, hum and level.
 
 How it came about, run by run: TRAINING.md.
 
-It has heard one sampled grand piano, and no recording. Other instruments, voices and old recordings it does not know.
+It has heard two sampled grand pianos, and no recording. Other instruments, voices and old recordings it does not know.
 
 ## How
 

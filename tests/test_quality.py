@@ -89,7 +89,7 @@ def test_the_classical_methods_are_told_what_happened(severity):
 
 
 def test_every_task_has_its_rows():
-    assert names("bwe") == ["none", "diffusion dc", "diffusion rg", "diffusion dc+rg"]
+    assert names("bwe") == ["none", "replication", "auto", "diffusion dc", "diffusion rg", "diffusion dc+rg"]
     assert names("declip")[:4] == ["none", "SS-EW", "SS-PEW", "A-SPADE"]
     swept = methods(("diffusion dc",), sweep=Sweep((2, 3), (0.0, 5.0)))
     assert [each.name for each in swept if each.task == "bwe"] == [
@@ -236,3 +236,13 @@ def test_pictures(tmp_path):
     written = plot_tables(rows(results, PLAIN), PLAIN, tmp_path / "new")
     assert [path.name for path in written] == ["bwe.png", "inpaint.png", "declip.png"]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in written)
+
+
+def test_a_method_is_left_out_where_the_gaps_are_too_long_for_it(tmp_path):
+    gaps = [Severity("inpaint", 0.02), Severity("inpaint", 0.375)]
+    results = run([clip_of()], Cache(tmp_path), methods(("none", "extrapolation")), gaps)
+    assert [(each.method, each.severity.value) for each in results] == [
+        ("none", 0.02),
+        ("extrapolation", 0.02),
+        ("none", 0.375),
+    ]

@@ -1,5 +1,6 @@
 """What is measured: the prior with each guidance, and everything that needs no prior. A method is one line here."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -12,7 +13,11 @@ from torch import Tensor
 from restorer.bench.degrade import Damaged
 from restorer.bench.severity import TaskName
 from restorer.classical.aspade import ASPADE, aspade
+from restorer.classical.extrapolate import EXTRAPOLATION, extrapolate
+from restorer.classical.janssen import JANSSEN_GAPS, janssen_gaps
+from restorer.classical.replication import REPLICATION, replicate
 from restorer.classical.social import SS_EW, SS_PEW, social
+from restorer.classical.weighted_l1 import WEIGHTED_L1, weighted_l1
 from restorer.degradation import Degradation, Gaps, HardClip, LowPass
 from restorer.errors import UsageError
 from restorer.metrics.signals import Signal
@@ -22,35 +27,45 @@ from restorer.restore.stream import restore_signal
 from restorer.restore.task import BandwidthExtension, Declipping, Inpainting
 
 UNTOUCHED = "none"
+AUTO = "auto"
 GUIDANCES: tuple[Guidance, ...] = ("dc", "rg", "dc+rg")
 PRESETS: dict[TaskName, Settings] = {"bwe": BWE, "inpaint": INPAINT, "declip": DECLIP}
 
 
 @dataclass(frozen=True)
 class Classical:
-    """`function`(y (batch, time) float32, degradation, sample_rate, settings), the last left out where it is None."""
+    """`function`(y (batch, time) float32, degradation, sample_rate, settings); up_to as in Method."""
 
     name: str
     task: TaskName
     function: Callable[..., Tensor]
-    settings: Any = None
+    settings: Any
+    up_to: float = math.inf
 
 
 CLASSICAL = (
+    Classical("replication", "bwe", replicate, REPLICATION),
+    Classical("Janssen", "inpaint", janssen_gaps, JANSSEN_GAPS, JANSSEN_GAPS.longest_s),
+    Classical("extrapolation", "inpaint", extrapolate, EXTRAPOLATION, EXTRAPOLATION.longest_s),
     Classical("SS-EW", "declip", social, SS_EW),
     Classical("SS-PEW", "declip", social, SS_PEW),
     Classical("A-SPADE", "declip", aspade, ASPADE),
+    Classical("weighted l1", "declip", weighted_l1, WEIGHTED_L1),
 )
 
 
 @dataclass(frozen=True)
 class Method:
-    """One row of a task's table. identity: what else decides its result than its name, as text."""
+    """One row of a task's table. identity: what else decides its result than its name, as text.
+
+    up_to: the longest gaps in seconds that it fills.
+    """
 
     name: str
     task: TaskName
     identity: str
     restore: Callable[[Damaged], Signal]
+    up_to: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -64,7 +79,7 @@ class Sweep:
 def names(task: TaskName) -> list[str]:
     """The methods of a task, in the order of the table."""
     classical = [each.name for each in CLASSICAL if each.task == task]
-    return [UNTOUCHED, *classical, *(f"diffusion {guidance}" for guidance in GUIDANCES)]
+    return [UNTOUCHED, *classical, AUTO, *(f"diffusion {guidance}" for guidance in GUIDANCES)]
 
 
 def require_known(chosen: Sequence[str], tasks: Sequence[TaskName]) -> None:
@@ -87,7 +102,8 @@ def methods_of(
 ) -> list[Method]:
     """The methods of a task, all or those `chosen` by name. prior_hash: what tells one prior's results from another's.
 
-    The diffusion goes the way of the user's recordings, `restore_signal` with the preset of the task.
+    The diffusion goes the way of the user's recordings, `restore_signal` with the preset of the task; "auto" is that
+    preset itself, in which light damage is left to classical methods.
     """
     found = [Method(UNTOUCHED, task, "", lambda damaged: damaged.samples)]
     found += [_classical(each, prior.device) for each in CLASSICAL if each.task == task]
@@ -100,13 +116,14 @@ def _classical(each: Classical, device: torch.device) -> Method:
     def restore(damaged: Damaged) -> Signal:
         y = torch.from_numpy(damaged.samples[None]).float().to(device)
         rate = damaged.clip.sample_rate
-        given = () if each.settings is None else (each.settings,)
-        return np.asarray(each.function(y, degradation_of(damaged), rate, *given)[0].cpu().double().numpy())
+        restored = each.function(y, degradation_of(damaged), rate, each.settings)
+        return np.asarray(restored[0].cpu().double().numpy())
 
-    return Method(each.name, each.task, f"{each.settings} {device.type}", restore)
+    return Method(each.name, each.task, f"{each.settings} {device.type}", restore, each.up_to)
 
 
 def _diffusions(task: TaskName, sweep: Sweep) -> Iterator[tuple[str, Settings]]:
+    yield AUTO, PRESETS[task]
     for guidance, n_steps, churn in product(GUIDANCES, sweep.n_steps or (None,), sweep.churns or (None,)):
         name, settings = f"diffusion {guidance}", replace(PRESETS[task], guidance=guidance, method="diffusion")
         if n_steps is not None:
