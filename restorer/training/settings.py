@@ -37,8 +37,8 @@ class TrainSettings:
     warmup_steps: int = 50
     decay_share: float = 0.5
     clip_norm: float = 1.0
-    level_mean: float = -0.9
-    level_std: float = 1.6
+    level_mean: float = -0.5
+    level_std: float = 1.8
     loudness_std_db: float = 4.0
     ema_shape: float = 6.94
     whitening: float = 1.0
