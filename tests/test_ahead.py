@@ -1,5 +1,6 @@
 """Threads beside a loop: the same items in the same order, a few of them at most, and an end that is always reached."""
 
+import os
 import threading
 import time
 import traceback
@@ -14,12 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from restorer.audio.sndfile import SndfileReader
+from restorer.audio.stream import PcmStreamReader
 from restorer.audio.writer import FileWriter
 from restorer.errors import AudioError
 from restorer.restore import job
 from restorer.restore.ahead import read_ahead, write_behind
 from restorer.restore.job import restore_file
 from restorer.restore.settings import BWE, DECLIP, INPAINT
+from restorer.restore.stream import RestoringStream
 from restorer.restore.task import BandwidthExtension, Declipping, Inpainting
 from tests.shell import record
 from tests.tiny import WhitePrior
@@ -251,7 +254,7 @@ def in_turn(monkeypatch) -> Iterator[None]:
 
 TASKS = [
     (BandwidthExtension(1000.0), replace(BWE, n_steps=1)),
-    (Declipping(0.38), replace(DECLIP, n_steps=1)),
+    (Declipping(0.42), replace(DECLIP, n_steps=1)),
     (Inpainting(((0.5, 0.6), (2.0, 2.1))), replace(INPAINT, n_steps=1)),
 ]
 
@@ -273,27 +276,42 @@ def test_a_recording_comes_out_to_the_bit_as_without_threads(tmp_path, monkeypat
     assert replace(threaded, target=plain.target) == plain
 
 
-def test_reading_restoring_and_writing_each_have_a_thread(tmp_path, monkeypatch):
-    threads: dict[str, set[str]] = {"read": set(), "write": set(), "progress": set()}
+@pytest.fixture
+def at_work(monkeypatch):
+    """The names of the threads that read, restore and write."""
+    names: dict[str, set[str]] = {}
 
     def watched(kind, name):
         original = getattr(kind, name)
 
         def method(*given):
-            threads[name].add(threading.current_thread().name)
+            names.setdefault(name, set()).add(threading.current_thread().name)
             return original(*given)
 
         monkeypatch.setattr(kind, name, method)
 
     watched(SndfileReader, "read")
+    watched(PcmStreamReader, "read")
+    watched(RestoringStream, "restore")
     watched(FileWriter, "write")
+    return names
 
-    def here(progress):
-        threads["progress"].add(threading.current_thread().name)
 
-    restored(record(tmp_path / "in.wav", seconds=3), tmp_path / "out.wav", progress=here)
-    me = threading.current_thread().name
-    assert threads == {"read": {"read ahead"}, "write": {"write behind"}, "progress": {me}}
+def test_reading_restoring_and_writing_each_have_a_thread(tmp_path, at_work):
+    restored(record(tmp_path / "in.wav", seconds=3), tmp_path / "out.wav")
+    assert at_work == {"read": {"read ahead"}, "restore": {threading.current_thread().name}, "write": {"write behind"}}
+
+
+def test_what_comes_through_a_pipe_is_waited_for_where_signals_arrive(tmp_path, at_work):
+    """And what it becomes is written there: a full disk is said at once, not when the next sound arrives."""
+    record(tmp_path / "in.wav", seconds=3)
+    os.mkfifo(tmp_path / "pipe")
+    feeder = threading.Thread(target=lambda: (tmp_path / "pipe").write_bytes((tmp_path / "in.wav").read_bytes()))
+    feeder.start()
+    restored(tmp_path / "pipe", tmp_path / "out.wav")
+    feeder.join()
+    here = {threading.current_thread().name}
+    assert at_work == {"read": here, "restore": here, "write": here}
 
 
 def test_a_writer_that_fails_stops_the_work_at_once(tmp_path, monkeypatch):
