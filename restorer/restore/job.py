@@ -1,7 +1,8 @@
 """One recording, from file to file: read, restore, write as it comes."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -9,13 +10,14 @@ from typing import Literal
 from restorer.audio import AudioFormat, AudioReader, open_reader, open_writer
 from restorer.audio.metadata import NO_METADATA, read_metadata
 from restorer.prior import Prior
+from restorer.restore.ahead import read_ahead, write_behind
 from restorer.restore.fit import require_fit
 from restorer.restore.kept import Kept
 from restorer.restore.outlet import Outlet
 from restorer.restore.regions import Span
 from restorer.restore.result import result_format
 from restorer.restore.settings import Settings
-from restorer.restore.stream import Progress, RestoringStream
+from restorer.restore.stream import Heard, Progress, Restored, RestoringStream
 from restorer.restore.task import Declipping, Inpainting, Task, parts_of
 from restorer.restore.verify import Verification
 from restorer.restore.wanted import LIKE_INPUT, Wanted
@@ -77,7 +79,9 @@ def restore_file(
         name = "standard input" if source == "-" else str(source)
         require_fit(task, heard.sample_rate, _known_s(reader), name)
         form = result_format(heard, wanted, task, target)
-        file = source if source != "-" and source.is_file() and raw is None else None
+        # A pipe may let us wait for ever, which only the main thread can be called away from.
+        is_file = source != "-" and source.is_file()
+        file = source if source != "-" and is_file and raw is None else None
         stream = RestoringStream(
             task, prior, settings, heard.sample_rate, heard.channels, seed=seed, total=reader.frames,
             batch_size=batch_size if file else min(batch_size, _LIVE_BATCH), progress=progress,
@@ -87,7 +91,7 @@ def restore_file(
         tags = {} if metadata.replaces_strings(form) else reader.tags
         writer = open_writer(target, form, overwrite=overwrite, tags=tags, metadata=metadata, read_back=verify)
         with Outlet(writer, task, heard, wanted, seed) as outlet:
-            _run(reader, stream, outlet)
+            _run(reader, stream, outlet, reads_ahead=is_file, writes_behind=is_file and target != "-")
             verifier = outlet.verifier
             verification = verifier.finish()
             copied = (
@@ -111,13 +115,31 @@ def _known_s(reader: AudioReader) -> float | None:
     return None if reader.frames is None else reader.frames / reader.format.sample_rate
 
 
-def _run(reader: AudioReader, stream: RestoringStream, outlet: Outlet) -> None:
-    while len(block := reader.read(round(_BLOCK_S * reader.format.sample_rate))):
-        outlet.heard(block)
-        if len(done := stream.push(block)):
+def _run(
+    reader: AudioReader, stream: RestoringStream, outlet: Outlet, *, reads_ahead: bool, writes_behind: bool
+) -> None:
+    def deliver(restored: Restored) -> None:
+        outlet.heard(restored.recording)
+        done = stream.repair(restored)
+        # Also when nothing is left: a recording of no samples is a file of no samples.
+        if len(done) or restored.ended:
             outlet.put(done)
-    # Also when nothing is left: a recording of no samples is a file of no samples.
-    outlet.put(stream.finish())
+
+    # As far apart as the network sees at once: it begins anew without waiting for what comes or for what goes.
+    depth = math.ceil(stream.seconds_at_once / _BLOCK_S) + 1
+    arriving = _heard(reader, stream)
+    with (
+        read_ahead(arriving, depth) if reads_ahead else nullcontext(arriving) as pieces,
+        write_behind(deliver, depth) if writes_behind else nullcontext(deliver) as put,
+    ):
+        for heard in pieces:
+            put(stream.restore(heard))
+
+
+def _heard(reader: AudioReader, stream: RestoringStream) -> Iterator[Heard]:
+    while len(block := reader.read(round(_BLOCK_S * reader.format.sample_rate))):
+        yield stream.hear(block)
+    yield stream.hear_end()
 
 
 def _is_like_input(heard: AudioFormat, wanted: Wanted, task: Task, target: Place) -> bool:

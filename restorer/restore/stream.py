@@ -25,11 +25,31 @@ class Progress:
     seconds_total: float | None
 
 
+@dataclass(frozen=True)
+class Heard:
+    """A block of the recording, and what the prior may hear of what came so far, at its rate: the next frames of it."""
+
+    recording: Samples
+    heard: Samples
+    ended: bool = False
+
+
+@dataclass(frozen=True)
+class Restored:
+    """A block of the recording, and at the prior's rate the next frames of what is to be added to the recording."""
+
+    recording: Samples
+    change: Samples
+    ended: bool = False
+
+
 class RestoringStream:
     """push blocks (frames, channels) at the recording's rate; get back as many frames in all, some of them later.
 
     The result does not depend on the sizes of the blocks nor, to rounding, on batch_size, the number of windows
     (channels counted) that the network sees at once. What the damage spares comes back bit for bit.
+    `push` is three steps, `hear`, `restore` and `repair`, which have nothing in common but what they hand on: each may
+    have a thread to itself.
     total: the frames to come, if known, for the progress. kept: windows of an earlier run, to which new ones are
     added. Raises UsageError for a task that does not fit the rate.
     """
@@ -54,10 +74,14 @@ class RestoringStream:
         self._damage: Damage = damage_of(task, sample_rate, prior.sample_rate)
         # On a CPU windows gain nothing from company (`restore_windows`), so that none waits for others.
         self._at_once = 1 if prior.device.type == "cpu" else max(1, batch_size // channels)
+        # `hear`
+        self._nothing: Samples = np.zeros((0, channels))
         self._to_prior = Resampler(sample_rate, prior.sample_rate, channels)
+        self._arrived = 0
+        # `repair`, at the file's rate: what came in, and what is to be added
         self._to_file = Resampler(prior.sample_rate, sample_rate, channels)
-        # At the file's rate: what came in, and what is to be added. At the prior's: what is heard, what was restored.
         self._recording, self._changed = Tape(channels), Tape(channels)
+        # `restore`, at the prior's rate: what is heard, and what was restored
         self._heard, self._change = Tape(channels), Tape(channels)
         self._windows: Iterator[Window] = iter(self._damage.windows(prior.length))
         self._next: Window | None = next(self._windows, None)
@@ -76,20 +100,47 @@ class RestoringStream:
         """What went otherwise than asked, in lines for the user."""
         return self._batches.notes
 
+    @property
+    def seconds_at_once(self) -> float:
+        """How much of the recording the network sees at once."""
+        return self._at_once * self._prior.length / self._prior.sample_rate
+
     def push(self, block: Samples) -> Samples:
         """The next frames in; those out that are finished by now, perhaps none."""
-        heard = self._damage.heard(block, self._recording.end)
-        self._recording.append(block)
-        self._heard.append(self._to_prior.push(heard))
-        return self._advance(ended=False)
+        return self.repair(self.restore(self.hear(block)))
 
     def finish(self) -> Samples:
         """The frames still held back. Nothing may be pushed after it."""
-        self._heard.append(self._to_prior.finish())
-        return self._advance(ended=True)
+        return self.repair(self.restore(self.hear_end()))
 
-    def _advance(self, *, ended: bool) -> Samples:
-        """Restores the windows whose samples have arrived, and lets go of what no later window changes."""
+    def hear(self, block: Samples) -> Heard:
+        """The next frames in."""
+        heard = self._to_prior.push(self._damage.heard(block, self._arrived))
+        self._arrived += len(block)
+        return Heard(block, heard)
+
+    def hear_end(self) -> Heard:
+        """No more frames in. Nothing may be heard after it."""
+        return Heard(self._nothing, self._to_prior.finish(), ended=True)
+
+    def restore(self, heard: Heard) -> Restored:
+        """What `hear` returned, in its order; what is settled by now, perhaps nothing."""
+        self._heard.append(heard.heard)
+        self._advance(ended=heard.ended)
+        return Restored(heard.recording, self._settled(ended=heard.ended), heard.ended)
+
+    def repair(self, restored: Restored) -> Samples:
+        """What `restore` returned, in its order; the frames out that are finished by now, perhaps none."""
+        self._recording.append(restored.recording)
+        self._changed.append(self._to_file.push(restored.change))
+        if restored.ended:
+            self._changed.append(self._to_file.finish())
+        start = self._recording.start
+        stop = self._recording.end if restored.ended else min(self._recording.end, self._changed.end)
+        return self._damage.repaired(self._recording.take(stop), self._changed.take(stop), start)
+
+    def _advance(self, *, ended: bool) -> None:
+        """Restores the windows whose samples have arrived."""
         margin, length = self._prior.whitening.margin, self._prior.length
         while (window := self._next) is not None:
             if (
@@ -116,7 +167,6 @@ class RestoringStream:
         if ended or waiting:
             self._restore_ready()
         self._heard.forget(self._heard.end if self._next is None else self._next.start - margin)
-        return self._let_go(ended=ended)
 
     def _is_classical(self, inner: Samples, window: Window) -> bool:
         if self._method == "auto":
@@ -157,16 +207,11 @@ class RestoringStream:
         if first < last:
             self._heard.add(first, change[first - window.start : last - window.start])
 
-    def _let_go(self, *, ended: bool) -> Samples:
+    def _settled(self, *, ended: bool) -> Samples:
+        """The change as far as no later window adds to it."""
         changing = [window.rise[0] for window, _ in self._ready] + ([self._next.rise[0]] if self._next else [])
         settled = self._heard.end if ended else min([self._heard.end, *changing])
-        change = self._to_file.push(self._change.take(max(settled, self._change.start)))
-        if ended:
-            change = np.concatenate([change, self._to_file.finish()])
-        self._changed.append(change)
-        start = self._recording.start
-        stop = self._recording.end if ended else min(self._recording.end, self._changed.end)
-        return self._damage.repaired(self._recording.take(stop), self._changed.take(stop), start)
+        return self._change.take(max(settled, self._change.start))
 
     def _done(self, windows: int) -> None:
         self.windows_done += windows
