@@ -1,8 +1,13 @@
 """Restores recordings with a diffusion prior: lost highs, gaps and clipping.
 
-    from restorer import BandwidthExtension, BWE, load_prior, restore_file
+    from restorer import BandwidthExtension, load_prior, restore_file
 
-    restore_file(Path("take.flac"), Path("bright.flac"), BandwidthExtension(1000), load_prior(), BWE)
+    restore_file("take.flac", "bright.flac", BandwidthExtension(cutoff_hz=1000), load_prior())
+
+restore_file, restore_signal, RestoringStream   a file; an array; blocks as they come
+BandwidthExtension, Inpainting, Declipping, Repair   what a recording has suffered, which is what is repaired
+detect_file, detect_signal, task_of   what it has suffered, where nobody knows
+load_prior, read_card, generate   the model of music, and what it plays by itself
 
 The floors, from the top; each imports only from those below:
 
@@ -22,46 +27,67 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from restorer.audio import AudioFormat
+    from restorer.degradation.detect import Findings
     from restorer.errors import AudioError, RestorerError, UsageError, WeightsError
     from restorer.prior import Prior, load_prior, read_card
+    from restorer.restore.engine import generate
+    from restorer.restore.find import detect_file, detect_signal, task_of
     from restorer.restore.job import Report, restore_file
-    from restorer.restore.settings import BWE, DECLIP, GENERATE, INPAINT, Settings
-    from restorer.restore.stream import Progress, restore_signal
-    from restorer.restore.task import BandwidthExtension, Declipping, Inpainting, Task
+    from restorer.restore.settings import BWE, DECLIP, GENERATE, INPAINT, Settings, preset_of
+    from restorer.restore.stream import Progress, RestoringStream, restore_signal
+    from restorer.restore.task import UNDAMAGED, BandwidthExtension, Declipping, Inpainting, Repair, Task
+    from restorer.restore.wanted import Wanted
 
 __all__ = [
     "BWE",
     "DECLIP",
     "GENERATE",
     "INPAINT",
+    "UNDAMAGED",
     "AudioError",
+    "AudioFormat",
     "BandwidthExtension",
     "Declipping",
+    "Findings",
     "Inpainting",
     "Prior",
     "Progress",
+    "Repair",
     "Report",
     "RestorerError",
+    "RestoringStream",
     "Settings",
     "Task",
     "UsageError",
+    "Wanted",
     "WeightsError",
     "__version__",
+    "detect_file",
+    "detect_signal",
+    "generate",
     "load_prior",
+    "preset_of",
     "read_card",
     "restore_file",
     "restore_signal",
+    "task_of",
 ]
 
 __version__: str
 
 _HOMES = {
+    "restorer.audio": ("AudioFormat",),
+    "restorer.degradation.detect": ("Findings",),
     "restorer.errors": ("AudioError", "RestorerError", "UsageError", "WeightsError"),
     "restorer.prior": ("Prior", "load_prior", "read_card"),
+    "restorer.restore.engine": ("generate",),
+    "restorer.restore.find": ("detect_file", "detect_signal", "task_of"),
     "restorer.restore.job": ("Report", "restore_file"),
-    "restorer.restore.settings": ("BWE", "DECLIP", "GENERATE", "INPAINT", "Settings"),
-    "restorer.restore.stream": ("Progress", "restore_signal"),
-    "restorer.restore.task": ("BandwidthExtension", "Declipping", "Inpainting", "Task"),
+    "restorer.restore.settings": ("BWE", "DECLIP", "GENERATE", "INPAINT", "Settings", "preset_of"),
+    "restorer.restore.stream": ("Progress", "RestoringStream", "restore_signal"),
+    "restorer.restore.task": ("UNDAMAGED", "BandwidthExtension", "Declipping", "Inpainting", "Repair", "Task"),
+    "restorer.restore.wanted": ("Wanted",),
 }
 
 

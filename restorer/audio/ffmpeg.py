@@ -25,6 +25,7 @@ _CONTAINERS = (
 _GUARDS = ["-v", "error", "-protocol_whitelist", "file", "-format_whitelist", _CONTAINERS]
 _LOSSLESS = ("alac", "wavpack", "ape", "tta", "tak", "flac", "mlp", "truehd", "pcm_")
 _PROBE_LIMIT_S = 60
+_REPEATED = "Last message repeated"
 
 # ffmpeg reports a damaged packet and goes on behind it. Where no more sound than this follows the report, it was the
 # packet that a truncated file breaks off in (the longest take a quarter of a second) and what the pipe held.
@@ -48,12 +49,15 @@ def probe_with_ffmpeg(path: Path, name: str) -> FfmpegInfo:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_PROBE_LIMIT_S)
     except subprocess.TimeoutExpired as error:
         raise AudioError(f"{name} kept ffprobe busy for {_PROBE_LIMIT_S} s; convert it to WAV or FLAC first") from error
-    found: dict[str, Any] = json.loads(done.stdout or "{}")
-    if done.returncode != 0 or not found.get("format"):
+    # of a file that it gives up on, it may have written half an object
+    found: dict[str, Any] = json.loads(done.stdout or "{}") if done.returncode == 0 else {}
+    if not found.get("format"):
         raise AudioError(_unreadable(name, _last_line(done.stderr, path)))
     if not found.get("streams"):
         raise AudioError(_unreadable(name, "it holds no sound"))
     stream = found["streams"][0]
+    if "codec_name" not in stream:
+        raise AudioError(_unreadable(name, "its sound is of a codec that ffmpeg does not know"))
     rate, channels = int(stream.get("sample_rate", 0)), int(stream.get("channels", 0))
     require_sane(rate, channels, name)
     container = found["format"]["format_name"].split(",")[0].upper()
@@ -157,8 +161,8 @@ def _source(path: Path) -> str:
 
 
 def _last_line(stderr: bytes, path: Path) -> str:
-    lines = stderr.decode(errors="replace").strip().splitlines() or ["no reason given"]
-    return lines[-1].removeprefix(f"{_source(path)}: ")
+    lines = [line for line in stderr.decode(errors="replace").splitlines() if line.strip() and _REPEATED not in line]
+    return (lines or ["no reason given"])[-1].removeprefix(f"{_source(path)}: ")
 
 
 def _unreadable(name: str, reason: str) -> str:

@@ -1,10 +1,12 @@
 """Samples at the border: finite or refused; fixed point and back without losing a bit."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-from restorer.audio.format import Samples
-from restorer.errors import AudioError
+from restorer.audio.format import Samples, require_sane
+from restorer.errors import AudioError, UsageError
 
 _LARGEST = 1e10  # of full scale: even integers that were never scaled down lie below, and float32 holds sums of squares
 
@@ -21,6 +23,21 @@ def require_finite(block: Samples, first: int, sample_rate: int, name: str) -> N
         f"{channel + 1}); samples must be finite numbers below {_LARGEST:g} of full scale; cut that part out "
         "or silence it"
     )
+
+
+def as_table(samples: NDArray[np.floating[Any]], sample_rate: int) -> Samples:
+    """A recording from outside, (frames, channels) or (frames,), as a new (frames, channels) of float64.
+
+    Raises UsageError for another shape or type, AudioError for a rate or a number of channels that no recording has.
+    """
+    if samples.ndim not in (1, 2) or not np.issubdtype(samples.dtype, np.floating):
+        raise UsageError(
+            f"the recording is an array of shape {samples.shape} and type {samples.dtype}; give floats, (frames, "
+            "channels) or (frames,), with full scale at 1.0, e.g. samples / 32768 of int16"
+        )
+    table = (samples[:, None] if samples.ndim == 1 else samples).astype(np.float64)
+    require_sane(sample_rate, table.shape[1], "the recording")
+    return table
 
 
 def to_fixed(block: Samples, bits: int) -> tuple[NDArray[np.int32], int]:

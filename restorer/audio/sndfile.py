@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Self, cast
@@ -10,6 +11,7 @@ import numpy as np
 import soundfile
 
 from restorer.audio.format import AudioFormat, Samples, Tags, require_sane
+from restorer.audio.hush import hushed
 from restorer.audio.pipe import Pipe
 from restorer.audio.samples import require_finite
 from restorer.errors import AudioError
@@ -36,7 +38,9 @@ class SndfileReader:
         """`name` is what errors call the file; `cleanup` runs when the reader is closed."""
         self._pipe = file if isinstance(file, Pipe) else None
         try:
-            self._file = _Forward(file_name(file) if isinstance(file, Path) else file)
+            # a pipe is FLAC, and may keep us waiting
+            with hushed() if isinstance(file, Path) else nullcontext():
+                self._file = _Forward(file_name(file) if isinstance(file, Path) else file)
         except TypeError as error:  # a name that ends in .raw, which soundfile takes for samples without a header
             raise soundfile.SoundFileRuntimeError("a .raw file has no header") from error
         self._name = name
@@ -71,7 +75,8 @@ class SndfileReader:
     def _decode(self, block: Samples) -> int:
         """Fill `block`; how many frames it got. What precedes a truncated end counts, any other fault is raised."""
         try:
-            got = len(self._file.read(out=block))
+            with hushed() if self.format.container == "MP3" else nullcontext():
+                got = len(self._file.read(out=block))
             if self._pipe is not None:
                 self._pipe.raise_failure()
             return got

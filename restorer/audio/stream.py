@@ -70,7 +70,8 @@ class PcmStreamReader:
             samples = from_bytes(raw, 8 * self._bytes)
             # read as unsigned, which a signed byte is off by half the scale
             return (samples + 2.0) % 2.0 - 1.0 if self.format.subtype == "PCM_S8" else samples
-        return np.frombuffer(raw, f"<f{self._bytes}").astype(np.float64)
+        with np.errstate(invalid="ignore"):  # a signalling NaN, which numpy would print a warning of
+            return np.frombuffer(raw, f"<f{self._bytes}").astype(np.float64)
 
     def __enter__(self) -> Self:
         return self

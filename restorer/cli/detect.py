@@ -41,7 +41,7 @@ def detect(
 
     restorer detect album/
     """  # fmt: skip
-    from restorer.restore.find import find_damage
+    from restorer.restore.find import detect_file
 
     sources = list(_sources(inputs))
     is_single = len(inputs) == 1 and not Path(inputs[0]).is_dir()
@@ -50,7 +50,7 @@ def detect(
     failed = 0
     for source, _ in sources:
         try:
-            findings = find_damage(source)
+            findings = detect_file(source)
             typer.echo(_as_json(source, findings) if as_json else "\n".join(_described(source, findings)))
             target = targets[source]
             if target is not None and findings.gaps:

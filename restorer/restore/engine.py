@@ -13,7 +13,7 @@ from restorer.diffusion.sampler import dpm2m, heun
 from restorer.diffusion.schedule import edm_schedule
 from restorer.prior import Prior
 from restorer.restore.damage import Damage
-from restorer.restore.settings import Settings
+from restorer.restore.settings import GENERATE, Settings
 
 
 @torch.no_grad()
@@ -77,11 +77,16 @@ def restore_classically(windows: Tensor, starts: Sequence[int], damage: Damage, 
 
 @torch.no_grad()
 def generate(
-    prior: Prior, seconds: float, settings: Settings, seed: int, progress: Callable[[], None] | None = None
+    prior: Prior,
+    seconds: float,
+    settings: Settings = GENERATE,
+    seed: int = 0,
+    progress: Callable[[], None] | None = None,
 ) -> Iterator[Tensor]:
-    """Blocks (samples,) of music that the prior makes up, at its rate: windows one by one, each faded in and out.
+    """Blocks (samples,) of music that the prior makes up, `seconds` in all (none of 0 or less), on its device.
 
-    progress: called once per network evaluation of each window.
+    They are windows of prior.length samples at prior.sample_rate, each made by itself and faded in and out; float32,
+    mostly within full scale 1.0. progress: called once per network evaluation of each window.
     """
     whole = round(seconds * prior.sample_rate)
     fade = prior.length // 32

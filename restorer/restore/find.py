@@ -2,9 +2,13 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from restorer.audio import open_reader
+from restorer.audio.samples import as_table, require_finite
 from restorer.degradation.detect import KINDS, ClipLevel, Cutoff, Detector, Findings, Gap, Kind
 from restorer.restore.task import (
     UNDAMAGED,
@@ -18,6 +22,7 @@ from restorer.restore.task import (
     merged_gaps,
 )
 
+EVERY_KIND = Search(KINDS)
 SURE = 0.5  # the confidence from which on a finding is acted upon
 
 _BLOCK_S = 1.0
@@ -27,21 +32,41 @@ _SAME_LEVEL = 1.02
 _SAME_CUTOFF = 1.1
 
 
-def find_damage(source: Path | Literal["-"], wanted: Collection[Kind] = KINDS) -> Findings:
-    """Listens to a recording from its beginning to its end, in memory that does not grow with it.
+def detect_file(source: str | Path, wanted: Collection[Kind] = KINDS) -> Findings:
+    """Listens to a file, a pipe or "-" (standard input) to its end, in memory that does not grow with it.
 
-    Raises AudioError where it cannot be read.
+    wanted: the kinds of damage that are looked for. Raises AudioError where it cannot be read.
     """
-    with open_reader(source) as reader:
+    with open_reader("-" if source == "-" else Path(source)) as reader:
         detector = Detector(reader.format.sample_rate, reader.format.channels, wanted)
         while len(block := reader.read(round(_BLOCK_S * reader.format.sample_rate))):
             detector.push(block)
     return detector.result()
 
 
+def detect_signal(samples: NDArray[np.floating[Any]], sample_rate: int, wanted: Collection[Kind] = KINDS) -> Findings:
+    """Listens to an array: (frames, channels), or (frames,) of one channel; floats, full scale 1.0; sample_rate in Hz.
+
+    wanted: the kinds of damage that are looked for. Raises UsageError for another shape or type; AudioError for a rate
+    or a number of channels that no recording has, and for samples that are not finite.
+    """
+    table = as_table(samples, sample_rate)
+    require_finite(table, 0, sample_rate, "the recording")
+    detector = Detector(sample_rate, table.shape[1], wanted)
+    detector.push(table)
+    return detector.result()
+
+
 def find_task(source: Path, search: Search) -> tuple[Task, str]:
     """The task for a recording, UNDAMAGED where there is nothing to do; and in one line what was found."""
-    findings = find_damage(source, search.wanted)
+    return task_of(detect_file(source, search.wanted), search)
+
+
+def task_of(findings: Findings, search: Search = EVERY_KIND) -> tuple[Task, str]:
+    """What repairs what was found, UNDAMAGED where there is nothing to do; and in one line what that is.
+
+    search: the kinds of damage that are to be repaired, and parts of the task that are known already.
+    """
     found = [_FOUND[wanted](findings) for wanted in search.wanted]
     task = joined([*search.known, *(part for part, _ in found)])
     said = "; ".join(words for _, words in found)

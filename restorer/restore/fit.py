@@ -35,6 +35,11 @@ def _require_fit(part: Part, sample_rate: int, duration_s: float | None, name: s
                 f"a cutoff of {cutoff_hz:g} Hz is not below {sample_rate / 2:g} Hz, the highest frequency that {name} "
                 f"can hold at {sample_rate} Hz; give the highest frequency that is left in it, such as 1k"
             )
+        case Inpainting(gaps_s) if wrong := [gap for gap in gaps_s if not 0 <= gap[0] < gap[1]]:
+            raise UsageError(
+                f"the gap {wrong[0][0]:g}-{wrong[0][1]:g} of {name} does not end after it begins, at 0 s or later; "
+                "give gaps as (from, to) in seconds"
+            )
         case Inpainting(gaps_s) if duration_s is not None:
             beyond = [gap for gap in gaps_s if gap[1] > duration_s + _READING_S]
             if beyond:

@@ -16,7 +16,7 @@ from restorer.restore.kept import Kept
 from restorer.restore.outlet import Outlet
 from restorer.restore.regions import Span
 from restorer.restore.result import result_format
-from restorer.restore.settings import Settings
+from restorer.restore.settings import Settings, preset_of
 from restorer.restore.stream import Heard, Progress, Restored, RestoringStream
 from restorer.restore.task import Declipping, Inpainting, Task, parts_of
 from restorer.restore.verify import Verification
@@ -52,11 +52,11 @@ class Report:
 
 
 def restore_file(
-    source: Place,
-    target: Place,
+    source: str | Path,
+    target: str | Path,
     task: Task,
     prior: Prior,
-    settings: Settings,
+    settings: Settings | None = None,
     *,
     seed: int = 0,
     batch_size: int = 8,
@@ -67,13 +67,18 @@ def restore_file(
     progress: Callable[[Progress], None] | None = None,
     kept: Kept | None = None,
 ) -> Report:
-    """Restores a file, a pipe or "-" into another; memory does not grow with its length.
+    """Restores a file, a pipe or "-" (standard input) into another ("-": standard output), in bounded memory.
 
-    raw: the format of a source that is nothing but samples. verify: report how far what was sound stayed so, and read a
-    file back before it gets its name. kept: windows of an earlier run, to which new ones are added. The target appears
-    complete or not at all; where nothing is to be restored it is a copy. Raises UsageError for a task that does not fit
-    the recording or a target that exists without overwrite, AudioError for what cannot be read or written.
+    settings: None is what was measured to be good for the task (`preset_of`). seed: the same one, the same result.
+    batch_size: windows that a GPU restores at once. wanted: another format than the input's. raw: the format of a
+    source that is nothing but samples. verify: report how far what was sound stayed so, and read a file back before it
+    gets its name. progress: called after each window. kept: windows of an earlier run, to which new ones are added. The
+    target appears complete or not at all; where nothing is to be restored it is a copy. Raises UsageError for a task
+    that does not fit the recording or a target that exists without overwrite, AudioError for what cannot be read or
+    written.
     """
+    source, target = _place(source), _place(target)
+    settings = preset_of(task) if settings is None else settings
     with open_reader(source, raw) as reader:
         heard = reader.format
         name = "standard input" if source == "-" else str(source)
@@ -109,6 +114,10 @@ def restore_file(
         heard if copied else form, verifier.regions.spans, verifier.regions.apart, verification if verify else None,
         _faults(verification) if verify and not copied else (), copied,
     )  # fmt: skip
+
+
+def _place(name: str | Path) -> Place:
+    return "-" if name == "-" else Path(name)
 
 
 def _known_s(reader: AudioReader) -> float | None:

@@ -2,15 +2,19 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from restorer.audio import Resampler, Samples, resampled_length
+from restorer.audio.samples import as_table, require_finite
 from restorer.prior import Prior
 from restorer.restore.batches import Batches
 from restorer.restore.damage import Damage, damage_of
+from restorer.restore.fit import require_fit
 from restorer.restore.kept import Kept
-from restorer.restore.settings import Settings
+from restorer.restore.settings import Settings, preset_of
 from restorer.restore.task import Task
 from restorer.restore.windows import Tape, Window
 
@@ -222,15 +226,31 @@ class RestoringStream:
 
 
 def restore_signal(
-    signal: Samples,
+    samples: NDArray[np.floating[Any]],
     sample_rate: int,
     task: Task,
     prior: Prior,
-    settings: Settings,
+    settings: Settings | None = None,
     *,
     seed: int = 0,
     batch_size: int = 8,
+    progress: Callable[[Progress], None] | None = None,
 ) -> Samples:
-    """A whole recording (frames, channels) at sample_rate, restored; as float64, which may exceed full scale."""
-    stream = RestoringStream(task, prior, settings, sample_rate, signal.shape[1], seed=seed, batch_size=batch_size)
-    return np.concatenate([stream.push(signal), stream.finish()])
+    """A whole recording, restored: a new float64 array of the same shape, which may exceed full scale.
+
+    samples: (frames, channels), or (frames,) of one channel; floats, full scale 1.0. sample_rate: Hz, 1000 to 768000.
+    settings: None is what was measured to be good for the task (`preset_of`). seed: the same one, the same result.
+    batch_size: windows that a GPU restores at once. progress: called after each window. What the damage spares comes
+    back bit for bit. Raises UsageError for another shape or type, and for a task that does not fit the recording;
+    AudioError for a rate or a number of channels that no recording has, and for samples outside gaps that are not
+    finite.
+    """
+    table = as_table(samples, sample_rate)
+    require_fit(task, sample_rate, len(table) / sample_rate, "the recording")
+    heard = damage_of(task, sample_rate, prior.sample_rate).heard(table, 0)
+    require_finite(heard, 0, sample_rate, "the recording")
+    stream = RestoringStream(
+        task, prior, preset_of(task) if settings is None else settings, sample_rate, table.shape[1], seed=seed,
+        batch_size=batch_size, total=len(table), progress=progress,
+    )  # fmt: skip
+    return np.concatenate([stream.push(table), stream.finish()]).reshape(samples.shape)
