@@ -8,6 +8,7 @@ import pytest
 
 from restorer.dsp.filters import crossover_lowpass, kaiser_lowpass
 from restorer.errors import UsageError
+from restorer.restore.damage import widened
 from restorer.restore.settings import BWE, DECLIP, INPAINT, Method, Settings
 from restorer.restore.stream import RestoringStream, restore_signal
 from restorer.restore.task import BandwidthExtension, Declipping, Inpainting, Task
@@ -217,3 +218,21 @@ def test_light_clipping_goes_to_social_sparsity_alone() -> None:
 def test_what_no_classical_method_can_fill_is_refused() -> None:
     with pytest.raises(UsageError, match=r"gap of 0\.3 s .* 0\.15 s"):
         streamed(music(2 * RATE), Inpainting(((1.0, 1.3),)), replace(INPAINT, method="classical"))
+
+
+@pytest.mark.parametrize("rate", [RATE, 11025, 16000])
+def test_a_short_gap_is_bridged_as_well_at_any_rate(rate: int) -> None:
+    """A gap's edge rings where a recording is resampled; what it rings in is not taken for music."""
+    time = np.arange(3 * rate) / rate
+    signal = sum(0.1 * np.sin(2 * np.pi * hz * time + hz) for hz in (220.0, 330.0, 551.0, 1234.0))[:, None]
+    first, stop = round(1.5 * rate), round(1.51 * rate)
+    damaged = signal.copy()
+    damaged[first:stop] = 0
+    out = restored(damaged, Inpainting(((1.5, 1.51),)), INPAINT, rate)
+    error = (out - signal)[first:stop]
+    assert 10 * np.log10(np.square(signal[first:stop]).mean() / np.square(error).mean()) > 20
+
+
+def test_gaps_that_meet_once_they_are_widened_are_one() -> None:
+    assert widened([(10, 20), (40, 50), (100, 110)], 12) == ((0, 62), (88, 122))
+    assert widened([], 12) == ()

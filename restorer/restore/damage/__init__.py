@@ -10,7 +10,7 @@ from restorer.degradation import Degradation, Gaps, HardClip, LowPass, Projectab
 from restorer.errors import UsageError
 from restorer.prior import Prior
 from restorer.restore.damage.several import Several
-from restorer.restore.damage.single import LostHighs, LostPeaks, LostSpans
+from restorer.restore.damage.single import RINGING, LostHighs, LostPeaks, LostSpans
 from restorer.restore.task import BandwidthExtension, Declipping, Inpainting, Repair, Task
 from restorer.restore.windows import Window
 
@@ -77,7 +77,9 @@ def damage_of(task: Task, file_rate: int, prior_rate: int) -> Damage:
         case BandwidthExtension(cutoff_hz):
             return LostHighs(LowPass.kaiser(cutoff_hz, prior_rate), prior_rate)
         case Inpainting(gaps_s):
-            return LostSpans(Gaps(file_spans(gaps_s, prior_rate)), Gaps(file_spans(gaps_s, file_rate)), prior_rate)
+            spans = file_spans(gaps_s, prior_rate)
+            near = spans if file_rate == prior_rate else widened(spans, RINGING)
+            return LostSpans(Gaps(near), Gaps(file_spans(gaps_s, file_rate)), prior_rate)
         case Declipping(threshold):
             # Between the samples of another rate a flattened peak ripples about its level; at the same rate it is only
             # whitening there and back that moves it, by a few millionths of full scale.
@@ -98,6 +100,17 @@ def _several(damages: Sequence[Damage]) -> Damage:
     if max(len(highs), len(peaks), len(spans)) > 1:
         raise UsageError("a recording has one cutoff, one clip level and one list of gaps; name each at most once")
     return Several(next(iter(highs), None), next(iter(peaks), None), next(iter(spans), None))
+
+
+def widened(spans: Sequence[tuple[int, int]], by: int) -> tuple[tuple[int, int], ...]:
+    """The spans, in order, each `by` samples longer at either end, though not before 0; those that meet, as one."""
+    wide: list[tuple[int, int]] = []
+    for first, stop in spans:
+        begin = max(0, first - by)
+        if wide and begin <= wide[-1][1]:
+            begin = wide.pop()[0]
+        wide.append((begin, stop + by))
+    return tuple(wide)
 
 
 def file_spans(gaps_s: Sequence[tuple[float, float]], rate: int) -> tuple[tuple[int, int], ...]:

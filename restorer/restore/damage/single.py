@@ -25,6 +25,9 @@ LIGHT_GAP_S = 0.05
 LIGHT_CLIPPING = 0.5
 """Up to this share of clipped samples in a window the prior has nothing to add to social sparsity."""
 
+RINGING = 24
+"""Samples beside a gap that cannot be trusted where the recording was resampled: the gap's edge rings in them."""
+
 _RESTLESS = 1 / 64  # share of a window, beside a gap, where its edge rings in the whitened domain
 
 
@@ -132,7 +135,7 @@ class LostSpans:
 
     def is_light(self, block: Samples, start: int) -> bool:
         near = self._near(start, start + len(block))
-        return all(stop - first <= LIGHT_GAP_S * self.sample_rate for first, stop in near)
+        return all(stop - first <= LIGHT_GAP_S * self.sample_rate + 2 * RINGING for first, stop in near)
 
     def _near(self, start: int, end: int) -> list[tuple[int, int]]:
         """The gaps that a window from `start` to `end` sees."""
