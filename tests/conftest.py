@@ -1,7 +1,12 @@
 """What holds for all tests."""
 
+import signal
+
 import pytest
 from hypothesis import settings
+
+# A job in the background ignores interruptions, and so would the commands that the tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A machine that is busy with something else makes a test slow, not wrong.
 # The same examples every time, for what may fail by chance is no gate; `--hypothesis-profile explore` looks further.
