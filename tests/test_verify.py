@@ -11,6 +11,7 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
+from restorer.digest import file_hash
 from restorer.errors import AudioError
 from restorer.restore import job, sidecar
 from restorer.restore.job import restore_file
@@ -199,9 +200,9 @@ def test_the_sidecar_tells_it_all(tmp_path):
     )
     assert path == tmp_path / "out.restorer.json"
     told = json.loads(path.read_text())
-    assert told["input"]["sha256"] == sidecar.sha256(tmp_path / "in.wav")
-    assert told["output"]["sha256"] == sidecar.sha256(tmp_path / "out.wav")
-    assert told["prior"] == {"name": "tiny", "sha256": sidecar.sha256(tmp_path / "tiny.safetensors")}
+    assert told["input"]["sha256"] == file_hash(tmp_path / "in.wav")
+    assert told["output"]["sha256"] == file_hash(tmp_path / "out.wav")
+    assert told["prior"] == {"name": "tiny", "sha256": file_hash(tmp_path / "tiny.safetensors")}
     assert told["task"] == {"name": "inpaint", "gaps_s": [[0.5, 0.6]]}
     assert told["synthetic"]["regions_frames"] == [[round(0.5 * RATE) - 64, round(0.6 * RATE) + 64]]
     assert told["untouched"]["largest_deviation"] == 0

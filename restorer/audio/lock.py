@@ -1,11 +1,21 @@
 """A file that is being written says so, and what a killed run left behind does not."""
 
 import os
+import zlib
 
 try:
     import fcntl
 except ImportError:  # Windows, where nothing tells a left file from one in work
     fcntl = None  # type: ignore[assignment]
+
+
+def hidden_name(name: str) -> str:
+    """How the name of a file begins that stands beside the file `name` while that is not complete.
+
+    40 characters take at most 160 bytes: it stays below the 255 that file systems allow. The checksum is of all of the
+    name, for another file's may begin alike.
+    """
+    return f".{name[:40]}.{zlib.crc32(os.fsencode(name)):08x}"
 
 
 def lock(descriptor: int) -> bool:

@@ -17,7 +17,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from restorer.audio.format import TAG_NAMES, AudioFormat, Samples, Tags, can_write
-from restorer.audio.lock import is_left, lock
+from restorer.audio.lock import hidden_name, is_left, lock
 from restorer.audio.metadata import NO_METADATA, Metadata
 from restorer.audio.pipe import empty_flac
 from restorer.audio.samples import as_float, require_finite, to_fixed
@@ -110,9 +110,7 @@ class FileWriter:
         for each in reversed(missing):
             each.mkdir(exist_ok=True)
             self._made.append(each)
-        # 40 characters take at most 160 bytes: the name stays below the 255 that file systems allow
-        # the whole name's checksum: another run's file of a name that begins so is none of ours
-        stem = f".{self._target.name[:40]}.{zlib.crc32(os.fsencode(self._target.name)):08x}."
+        stem = f"{hidden_name(self._target.name)}."
         for left in folder.glob(f"{glob.escape(stem)}*.partial"):
             if is_left(left):  # by a run that was killed
                 left.unlink(missing_ok=True)

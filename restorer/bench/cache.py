@@ -67,12 +67,6 @@ def clip_hash(clip: Clip) -> str:
     return digest.hexdigest()
 
 
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file, such as a prior's weights."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 @cache
 def _code() -> str:
     """The version of the package and, since a checkout changes without it, the sources that decide results."""

@@ -58,7 +58,7 @@ CLASSICAL = (
 class Method:
     """One row of a task's table. identity: what else decides its result than its name, as text.
 
-    up_to: the longest gaps in seconds that it fills.
+    up_to: the greatest severity that it is for, as gaps of so many seconds.
     """
 
     name: str

@@ -78,7 +78,7 @@ def evaluate(
             yield Failure(clip.name, severity, None, error)
             continue
         for method in methods:
-            if method.task != severity.task or (method.task == "inpaint" and severity.value > method.up_to):
+            if method.task != severity.task or severity.value > method.up_to:
                 continue
             wanted = [measure for measure in measures if severity.task in measure.tasks]
             try:

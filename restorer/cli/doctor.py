@@ -15,6 +15,7 @@ import typer
 from restorer.cli.arguments import parse_device
 from restorer.cli.options import DeviceOption, PriorOption
 from restorer.cli.speak import one_line
+from restorer.digest import file_hash
 from restorer.errors import RestorerError
 from restorer.shipped import DEFAULT_PRIOR, find_weights
 
@@ -57,7 +58,7 @@ def about() -> str:
     from restorer import __version__
 
     try:
-        prior = f"{DEFAULT_PRIOR} {_sha256(find_weights(DEFAULT_PRIOR))[:12]}"
+        prior = f"{DEFAULT_PRIOR} {file_hash(find_weights(DEFAULT_PRIOR))[:12]}"
     except RestorerError:
         prior = f"{DEFAULT_PRIOR}, which is missing"
     return f"restorer {__version__}\nprior: {prior}\ndevice: {', '.join(_gpus()) or 'cpu'}"
@@ -134,7 +135,7 @@ def _device(word: str) -> str:
 
 def _weights(prior: str) -> str:
     path = find_weights(prior)
-    return f"{path.stem}, {path.stat().st_size / 1e6:.1f} MB, sha256 {_sha256(path)} ({path})"
+    return f"{path.stem}, {path.stat().st_size / 1e6:.1f} MB, sha256 {file_hash(path)} ({path})"
 
 
 def _self_test(prior: str, device: str) -> str:
@@ -179,10 +180,3 @@ def _gpus() -> list[str]:
     except OSError:
         return []
     return [line.partition(":")[2].strip() for line in lines if line.startswith("Model:")]
-
-
-def _sha256(path: Path) -> str:
-    import hashlib
-
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -88,11 +88,12 @@ def quality(
 
     files = sound_files(folder)
     measures = _measures(metric or [], plotted=plot is not None)
-    from restorer.bench.cache import Cache, default_folder, file_hash
+    from restorer.bench.cache import Cache, default_folder
     from restorer.bench.methods import Sweep, methods_of, require_known
     from restorer.bench.quality import rows
     from restorer.bench.speed import describe
     from restorer.cli.device import choose_device
+    from restorer.digest import file_hash
     from restorer.prior import load_prior
 
     tasks = list(dict.fromkeys(each.task for each in severities))

@@ -16,7 +16,8 @@ from restorer.restore.task import Task
 
 if TYPE_CHECKING:
     from restorer.restore.job import Report
-    from restorer.restore.plan import Job, Place, Plan
+    from restorer.restore.place import Place
+    from restorer.restore.plan import Job, Plan
 
 
 def require_possible(plan: "Plan", album: Album) -> None:

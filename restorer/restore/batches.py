@@ -37,26 +37,30 @@ class Batches:
 
     def changes(self, windows: Sequence[Window], samples: Sequence[Samples], damage: Damage) -> list[Change]:
         """samples: what each window hears, (length + 2 margin, channels)."""
-        found = [None if self._kept is None else self._kept.find(each.start, each.known_until) for each in windows]
+        found = [self._found(each) for each in windows]
         missing = [i for i, change in enumerate(found) if change is None]
         if missing:
             new = self._computed([windows[i].start for i in missing], [samples[i] for i in missing], damage)
             for i, change in zip(missing, new, strict=True):
                 found[i] = change
-                if self._kept is not None:
-                    self._kept.keep(windows[i].start, windows[i].known_until, change)
+                self._keep(windows[i], change)
         return [change for change in found if change is not None]
 
     def classical(self, window: Window, samples: Samples, damage: Damage) -> Change:
         """The same by the damage's classical method, of one window."""
-        found = None if self._kept is None else self._kept.find(window.start, window.known_until)
-        if found is not None:
+        if (found := self._found(window)) is not None:
             return found
         rows = torch.from_numpy(samples.T.astype(np.float32))
         change = restore_classically(rows, [window.start] * len(rows), damage, self._prior).cpu().float().numpy().T
+        self._keep(window, change)
+        return change
+
+    def _found(self, window: Window) -> Change | None:
+        return None if self._kept is None else self._kept.find(window.start, window.known_until)
+
+    def _keep(self, window: Window, change: Change) -> None:
         if self._kept is not None:
             self._kept.keep(window.start, window.known_until, change)
-        return change
 
     def _computed(self, places: Sequence[int], samples: Sequence[Samples], damage: Damage) -> list[Change]:
         channels = samples[0].shape[1]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from restorer.audio import open_reader
 from restorer.audio.samples import as_table, require_finite
 from restorer.degradation.detect import KINDS, ClipLevel, Cutoff, Detector, Findings, Gap, Kind
+from restorer.restore.place import place_of
 from restorer.restore.task import (
     UNDAMAGED,
     BandwidthExtension,
@@ -37,7 +38,7 @@ def detect_file(source: str | Path, wanted: Collection[Kind] = KINDS) -> Finding
 
     wanted: the kinds of damage that are looked for. Raises AudioError where it cannot be read.
     """
-    with open_reader("-" if source == "-" else Path(source)) as reader:
+    with open_reader(place_of(source)) as reader:
         detector = Detector(reader.format.sample_rate, reader.format.channels, wanted)
         while len(block := reader.read(round(_BLOCK_S * reader.format.sample_rate))):
             detector.push(block)

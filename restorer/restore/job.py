@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from restorer.audio import AudioFormat, AudioReader, open_reader, open_writer
 from restorer.audio.metadata import NO_METADATA, read_metadata
@@ -14,6 +13,7 @@ from restorer.restore.ahead import read_ahead, write_behind
 from restorer.restore.fit import require_fit
 from restorer.restore.kept import Kept
 from restorer.restore.outlet import Outlet
+from restorer.restore.place import Place, place_of
 from restorer.restore.regions import Span
 from restorer.restore.result import result_format
 from restorer.restore.settings import Settings, preset_of
@@ -21,8 +21,6 @@ from restorer.restore.stream import Heard, Progress, Restored, RestoringStream
 from restorer.restore.task import Declipping, Inpainting, Task, parts_of
 from restorer.restore.verify import Verification
 from restorer.restore.wanted import LIKE_INPUT, Wanted
-
-Place = Path | Literal["-"]
 
 _BLOCK_S = 1.0
 _LIVE_BATCH = 4  # windows, channels counted, that are restored at once when somebody waits at the end of a pipe
@@ -77,7 +75,7 @@ def restore_file(
     that does not fit the recording or a target that exists without overwrite, AudioError for what cannot be read or
     written.
     """
-    source, target = _place(source), _place(target)
+    source, target = place_of(source), place_of(target)
     settings = preset_of(task) if settings is None else settings
     with open_reader(source, raw) as reader:
         heard = reader.format
@@ -114,10 +112,6 @@ def restore_file(
         heard if copied else form, verifier.regions.spans, verifier.regions.apart, verification if verify else None,
         _faults(verification) if verify and not copied else (), copied,
     )  # fmt: skip
-
-
-def _place(name: str | Path) -> Place:
-    return "-" if name == "-" else Path(name)
 
 
 def _known_s(reader: AudioReader) -> float | None:

@@ -20,7 +20,8 @@ from typing import BinaryIO, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from restorer.audio.lock import lock
+from restorer.audio.lock import hidden_name, lock
+from restorer.digest import file_hash
 from restorer.errors import AudioError
 
 Change = NDArray[np.float32]
@@ -29,14 +30,13 @@ Change = NDArray[np.float32]
 _FORMAT = "restorer-part-1"
 _RECORD = struct.Struct("<qqIII")  # start, known_until, frames, channels, checksum
 _NOWHERE = -(2**63)  # known_until of a window that hears no filled gap
-_STEP = 1 << 20
 _LONGEST_LINE = 1 << 10
 
 
 def kept_path(target: Path) -> Path:
     """Where the windows of a result are kept; links followed, as the result's are."""
     real = Path(os.path.realpath(target))
-    return real.with_name(f".{real.name[:40]}.{zlib.crc32(os.fsencode(real.name)):08x}.restorer-part")
+    return real.with_name(f"{hidden_name(real.name)}.restorer-part")
 
 
 def _done_path(target: Path) -> Path:
@@ -51,14 +51,10 @@ def run_key(files: Sequence[Path], facts: Sequence[object]) -> str:
     """
     total = hashlib.sha256(repr(tuple(facts)).encode("utf-8", "backslashreplace"))
     for path in files:
-        digest = hashlib.sha256()
         try:
-            with path.open("rb") as file:
-                while block := file.read(_STEP):
-                    digest.update(block)
+            total.update(bytes.fromhex(file_hash(path)))
         except OSError as error:
             raise AudioError(f"{path} cannot be read ({error.strerror}); check its name and permissions") from error
-        total.update(digest.digest())
     return total.hexdigest()
 
 

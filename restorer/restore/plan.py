@@ -12,17 +12,15 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from restorer.audio import AudioFormat, AudioInfo, open_writer, probe
 from restorer.errors import AudioError, RestorerError, UsageError
 from restorer.restore.fit import require_fit
 from restorer.restore.named import EVERYTHING, Chosen, sound_files, spelled_out
+from restorer.restore.place import Place
 from restorer.restore.result import keeps_suffix, require_sensible, result_format
 from restorer.restore.task import Task
 from restorer.restore.wanted import LIKE_INPUT, Wanted
-
-Place = Path | Literal["-"]
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,8 @@
 """A file of facts beside a result: what was done, with what, and which parts of the sound are synthetic."""
 
-import hashlib
 import json
 import math
 import os
-import zlib
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -12,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from restorer.audio import AudioFormat
+from restorer.audio.lock import hidden_name
+from restorer.digest import file_hash
 from restorer.errors import AudioError
 from restorer.restore.job import Report
 from restorer.restore.plan import sidecar_path
@@ -19,7 +19,6 @@ from restorer.restore.settings import Settings
 from restorer.restore.task import BandwidthExtension, Declipping, Inpainting, Repair, Task, parts_of
 
 _NAMES = {BandwidthExtension: "bwe", Declipping: "declip", Inpainting: "inpaint"}
-_STEP = 1 << 20
 
 
 def write_sidecar(
@@ -29,7 +28,7 @@ def write_sidecar(
     target = Path(report.target)
     path = sidecar_path(target)
     # one name, so that the next run replaces what a killed one left
-    partial = path.with_name(f".{path.name[:40]}.{zlib.crc32(os.fsencode(path.name)):08x}.partial")
+    partial = path.with_name(f"{hidden_name(path.name)}.partial")
     try:
         known = facts(report, task, settings, seed=seed, prior=prior, version=version, command=command)
         partial.write_text(json.dumps(known, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -49,7 +48,7 @@ def facts(
     return {
         "restorer": version,
         "command": [printable(word) for word in command],
-        "prior": {"name": prior.stem, "sha256": sha256(prior)},
+        "prior": {"name": prior.stem, "sha256": file_hash(prior)},
         "task": known(task),
         "settings": asdict(settings),
         "seed": seed,
@@ -74,19 +73,11 @@ def known(task: Task) -> dict[str, Any]:
     return {"name": _NAMES[type(task)], **asdict(task)}
 
 
-def sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_STEP):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 def _file(place: Path | str, form: AudioFormat) -> dict[str, Any]:
     is_file = isinstance(place, Path) and place.is_file()
     return {
         "path": printable(str(place)),
-        "sha256": sha256(Path(place)) if is_file else None,
+        "sha256": file_hash(Path(place)) if is_file else None,
         "container": form.container,
         "subtype": form.subtype,
         "sample_rate": form.sample_rate,

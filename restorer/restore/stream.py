@@ -117,9 +117,13 @@ class RestoringStream:
         """The frames still held back. Nothing may be pushed after it."""
         return self.repair(self.restore(self.hear_end()))
 
+    def heard_of(self, block: Samples, start: int) -> Samples:
+        """What of these frames, the first of which is `start`, the prior may hear."""
+        return self._damage.heard(block, start)
+
     def hear(self, block: Samples) -> Heard:
         """The next frames in."""
-        heard = self._to_prior.push(self._damage.heard(block, self._arrived))
+        heard = self._to_prior.push(self.heard_of(block, self._arrived))
         self._arrived += len(block)
         return Heard(block, heard)
 
@@ -247,10 +251,9 @@ def restore_signal(
     """
     table = as_table(samples, sample_rate)
     require_fit(task, sample_rate, len(table) / sample_rate, "the recording")
-    heard = damage_of(task, sample_rate, prior.sample_rate).heard(table, 0)
-    require_finite(heard, 0, sample_rate, "the recording")
     stream = RestoringStream(
         task, prior, preset_of(task) if settings is None else settings, sample_rate, table.shape[1], seed=seed,
         batch_size=batch_size, total=len(table), progress=progress,
     )  # fmt: skip
+    require_finite(stream.heard_of(table, 0), 0, sample_rate, "the recording")
     return np.concatenate([stream.push(table), stream.finish()]).reshape(samples.shape)

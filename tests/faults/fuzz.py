@@ -92,19 +92,22 @@ _COMMANDS = [
 
 
 def _flips(random, raw, files):
-    damaged = bytearray(raw)
-    places = random.integers(0, max(1, min(_HEADER, len(raw))), random.integers(1, 9))
-    for place in places[: len(raw)]:
-        damaged[place] ^= int(random.integers(1, 256))
-    return bytes(damaged), f"bytes {sorted(places.tolist())} flipped"
+    damaged, places = _flipped(random, raw, min(_HEADER, len(raw)), 9)
+    return damaged, f"bytes {sorted(places.tolist())} flipped"
 
 
 def _flips_of_the_body(random, raw, files):
+    damaged, places = _flipped(random, raw, len(raw), 30)
+    return damaged, f"{len(places)} bytes flipped anywhere"
+
+
+def _flipped(random, raw, end, most):
+    """Fewer than `most` bytes before `end` changed, and where."""
     damaged = bytearray(raw)
-    places = random.integers(0, max(1, len(raw)), random.integers(1, 30))
+    places = random.integers(0, max(1, end), random.integers(1, most))
     for place in places[: len(raw)]:
         damaged[place] ^= int(random.integers(1, 256))
-    return bytes(damaged), f"{len(places)} bytes flipped anywhere"
+    return bytes(damaged), places
 
 
 def _sizes(random, raw, files):

@@ -31,6 +31,11 @@ RINGING = 24
 _RESTLESS = 1 / 64  # share of a window, beside a gap, where its edge rings in the whitened domain
 
 
+def _widely(gaps: Gaps, length: int) -> Tensor:
+    """(batch, length), float64: 1 in the gaps, falling to 0 where their edges no longer ring."""
+    return replace(gaps, fade=round(_RESTLESS * length)).weights(length)
+
+
 class _Anywhere:
     """Damage that may be anywhere: windows of a grid, each on its own."""
 
@@ -114,8 +119,7 @@ class LostSpans:
     def undisturbed(self, whitened: Tensor, starts: Sequence[int]) -> Tensor:
         """(batch, time): 1 where whitened windows hear the recording, 0 in the gaps and where their edges ring."""
         length = whitened.shape[-1]
-        wide = replace(self.degradation, fade=round(_RESTLESS * length)).on(starts, length)
-        return (wide.weights(length) == 0).to(whitened)
+        return (_widely(self.degradation.on(starts, length), length) == 0).to(whitened)
 
     def warm(self, y: Tensor, placed: Degradation, guess: Tensor) -> Tensor:
         assert isinstance(placed, Gaps)
@@ -124,7 +128,7 @@ class LostSpans:
     def _surroundings(self, y: Tensor, placed: Gaps) -> Tensor:
         """(batch, time): 0 in the gaps and at the window's ends, rising smoothly between: there the music is alike."""
         length = y.shape[-1]
-        outside = 1 - replace(placed, fade=round(_RESTLESS * length)).weights(length).to(y)
+        outside = 1 - _widely(placed, length).to(y)
         return outside * torch.hann_window(length, dtype=y.dtype, device=y.device)
 
     def confined(self, change: Tensor, y: Tensor, placed: Degradation) -> Tensor:
@@ -173,8 +177,7 @@ class LostPeaks(_Anywhere):
         return prior.level(whitened)
 
     def warm(self, y: Tensor, placed: Degradation, guess: Tensor) -> Tensor:
-        assert isinstance(placed, HardClip)
-        return social(y, placed, self.sample_rate)
+        return self.classical(y, placed)
 
     def confined(self, change: Tensor, y: Tensor, placed: Degradation) -> Tensor:
         return change
