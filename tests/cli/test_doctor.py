@@ -1,0 +1,55 @@
+"""`restorer doctor` tries what it calls well: the prior is asked, and what it does wrong is found."""
+
+import pytest
+import torch
+
+from tests.tiny import WhitePrior
+
+
+class Watched(WhitePrior):
+    """Counts its evaluations; answer: what it makes of the right one."""
+
+    evaluations = 0
+    answer = staticmethod(lambda denoised: denoised)
+
+    def __call__(self, x, sigma):
+        type(self).evaluations += 1
+        return self.answer(super().__call__(x, sigma))
+
+
+@pytest.fixture
+def watched(tiny, monkeypatch):
+    monkeypatch.setattr(Watched, "evaluations", 0)
+    monkeypatch.setattr("restorer.prior.load_prior", lambda name, device: Watched())
+    return tiny
+
+
+def test_the_self_test_asks_the_prior(watched, capsys):
+    assert watched("doctor") == 0
+    assert Watched.evaluations == 8  # the preset's
+    lines = capsys.readouterr().out.splitlines()
+    assert all(line.startswith("ok ") for line in lines)
+    assert "self-test" in lines[-1]
+
+
+def broken(denoised):
+    raise RuntimeError("no kernel image is available")
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [(broken, "RuntimeError: no kernel image"), (lambda denoised: denoised * torch.nan, "gave no sound for a gap")],
+)
+def test_a_device_that_computes_nonsense_is_called_broken(watched, monkeypatch, capsys, answer, said):
+    monkeypatch.setattr(Watched, "answer", staticmethod(answer))
+    assert watched("doctor") == 1
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith("BROKEN")
+    assert said in last
+
+
+def test_a_prior_that_is_no_file_is_called_broken(tiny, capsys):
+    from restorer.cli import app
+
+    assert app.main(["doctor", "--prior", "nobody", "--device", "cpu"]) == 1
+    assert "BROKEN  weights" in capsys.readouterr().out
