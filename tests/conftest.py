@@ -5,8 +5,9 @@ import signal
 import pytest
 from hypothesis import settings
 
-# A job in the background ignores interruptions, and so would the commands that the tests start and interrupt.
+# A job in the background ignores interruptions, one of nohup hang-ups, and so would the commands that the tests end.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # A machine that is busy with something else makes a test slow, not wrong.
 # The same examples every time, for what may fail by chance is no gate; `--hypothesis-profile explore` looks further.
