@@ -292,14 +292,14 @@ def at_work(monkeypatch):
 
     watched(SndfileReader, "read")
     watched(PcmStreamReader, "read")
-    watched(RestoringStream, "restore")
+    watched(RestoringStream, "push")
     watched(FileWriter, "write")
     return names
 
 
 def test_reading_restoring_and_writing_each_have_a_thread(tmp_path, at_work):
     restored(record(tmp_path / "in.wav", seconds=3), tmp_path / "out.wav")
-    assert at_work == {"read": {"read ahead"}, "restore": {threading.current_thread().name}, "write": {"write behind"}}
+    assert at_work == {"read": {"read ahead"}, "push": {threading.current_thread().name}, "write": {"write behind"}}
 
 
 def test_what_comes_through_a_pipe_is_waited_for_where_signals_arrive(tmp_path, at_work):
@@ -311,7 +311,7 @@ def test_what_comes_through_a_pipe_is_waited_for_where_signals_arrive(tmp_path, 
     restored(tmp_path / "pipe", tmp_path / "out.wav")
     feeder.join()
     here = {threading.current_thread().name}
-    assert at_work == {"read": here, "restore": here, "write": here}
+    assert at_work == {"read": here, "push": here, "write": here}
 
 
 def test_a_writer_that_fails_stops_the_work_at_once(tmp_path, monkeypatch):

@@ -18,6 +18,7 @@ from restorer.audio.files import _open_stream
 from restorer.audio.pipe import FlacStreamWriter
 from restorer.audio.stream import WavStreamWriter
 from restorer.errors import AudioError
+from restorer.restore.classical_stage import WINDOW_S as CLASSICAL_S
 from restorer.restore.job import restore_file
 from restorer.restore.settings import BWE, DECLIP, INPAINT
 from restorer.restore.task import BandwidthExtension, Declipping, Inpainting
@@ -217,20 +218,21 @@ def test_a_slow_producer_is_heard_after_a_few_windows(tmp_path, monkeypatch, tas
 
     thread = threading.Thread(target=restore, daemon=True)
     thread.start()
-    steps = np.random.default_rng(0).integers(-3000, 3000, 8 * WINDOW).astype("<i2")
+    first = round(CLASSICAL_S * RATE) + 4 * WINDOW  # each stage waits for a window of its own
+    steps = np.random.default_rng(0).integers(-3000, 3000, first + 4 * WINDOW).astype("<i2")
     header = io.BytesIO()
     with WavStreamWriter(header, AudioFormat("WAV", "PCM_16", RATE, 1)):
         pass
     with (tmp_path / "in").open("wb", buffering=0) as producer, os.fdopen(ours, "rb", buffering=0) as listener:
-        producer.write(header.getvalue() + steps[: 4 * WINDOW].tobytes())
+        producer.write(header.getvalue() + steps[:first].tobytes())
         early = b""
         while len(early) < WINDOW:  # hangs here if nothing comes before the end
             early += listener.read(65536)
-        producer.write(steps[4 * WINDOW :].tobytes())
+        producer.write(steps[first:].tobytes())
         producer.close()
         whole = early + listener.read()
         while more := listener.read(65536):
             whole += more
     thread.join(timeout=20)
-    assert done[0].seconds == 8 * WINDOW / RATE
-    assert len(everything(opened(whole))) == 8 * WINDOW
+    assert done[0].seconds == len(steps) / RATE
+    assert len(everything(opened(whole))) == len(steps)

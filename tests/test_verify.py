@@ -139,8 +139,8 @@ def test_a_promise_that_is_broken_is_reported(tmp_path, monkeypatch):
     soundfile.write(tmp_path / "in.wav", music(), RATE, "PCM_16")
 
     class Louder(job.RestoringStream):
-        def repair(self, restored):
-            return 1.001 * super().repair(restored)
+        def push(self, block):
+            return 1.001 * super().push(block)
 
     monkeypatch.setattr(job, "RestoringStream", Louder)
     report = restored(tmp_path / "in.wav", tmp_path / "out.wav", *QUICK[1])

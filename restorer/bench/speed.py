@@ -15,8 +15,8 @@ from torch import Tensor
 
 from restorer.bench.severity import TaskName
 from restorer.prior import Prior
-from restorer.restore.damage import damage_of
-from restorer.restore.engine import restore_windows
+from restorer.restore.damage import stages_of
+from restorer.restore.engine import restore_classically, restore_windows
 from restorer.restore.settings import BWE, DECLIP, INPAINT, Guidance, Settings, n_evaluations
 from restorer.restore.task import BandwidthExtension, Declipping, Inpainting, Task
 
@@ -90,12 +90,17 @@ def timings(
 def _timed(prior: Prior, name: TaskName, settings: Settings, batch_size: int, repeats: int) -> Timing:
     windows = _noise(prior, batch_size)
     starts = [0] * batch_size
-    damage = damage_of(_TASKS[name][0], prior.sample_rate, prior.sample_rate)
+    damage = stages_of(_TASKS[name][0], "diffusion", prior.sample_rate, prior.sample_rate)
+    modelled = damage.prior
+    assert modelled is not None
     _forget_peak(prior.device)
 
     def run(settings: Settings) -> float:
         begun = perf_counter()
-        restore_windows(windows, starts, damage, prior, settings, seed=0)
+        heard = windows.to(prior.device)
+        if damage.classical is not None:
+            heard = heard + restore_classically(heard, starts, damage.classical)
+        restore_windows(heard, starts, modelled, prior, settings, seed=0)
         if prior.device.type == "cuda":
             torch.cuda.synchronize(prior.device)
         return perf_counter() - begun

@@ -16,10 +16,12 @@ from restorer.cli.options import Delivery, Machine
 from restorer.cli.speak import one_line
 from restorer.cli.tally import write_json
 from restorer.prior import Prior, load_prior
-from restorer.restore.damage import Damage, damage_of
-from restorer.restore.engine import restore_windows
+from restorer.restore.classical_stage import WINDOW_S
+from restorer.restore.damage import Damage, stages_of
+from restorer.restore.engine import restore_classically, restore_windows
 from restorer.restore.result import result_format
 from restorer.restore.settings import Settings
+from restorer.restore.stream import RestoringStream
 from restorer.restore.task import Task
 
 if TYPE_CHECKING:
@@ -32,18 +34,22 @@ _LEVEL = 0.5  # of the noise that is restored for the measurement: above most th
 class Estimate:
     """Of one recording, at most, as silence and what is undamaged cost nothing; None where its length is unknown.
 
-    windows: each channel's counted by itself. disk: bytes of the result, by its samples.
+    windows: each channel's counted by itself. disk: bytes of the result, by its samples; kept: those of the windows
+    that --resume keeps.
     """
 
-    seconds: float | None
-    windows: int | None
-    disk: int | None
+    seconds: float | None = None
+    windows: int | None = None
+    takes_s: float | None = None
+    disk: int | None = None
+    kept: int | None = None
 
 
 def show(plan: "Plan", task: Task, settings: Settings, machine: Machine, delivery: Delivery) -> None:
     """Prints the plan on standard output; with --json a line for each file and one for all."""
     prior = load_prior(machine.prior, choose_device(machine.device))
-    estimates = [(job, estimate(job, task, prior, delivery)) for job in plan.jobs]
+    window_s = seconds_a_window(task, prior, settings, machine.batch_size) if plan.jobs else (0.0, 0.0)
+    estimates = [(job, estimate(job, task, prior, settings, delivery, window_s)) for job in plan.jobs]
     for job, each in estimates:
         if delivery.album.as_json:
             write_json({"status": "planned", "source": str(job.source), "target": str(job.target), **vars(each)})
@@ -54,63 +60,75 @@ def show(plan: "Plan", task: Task, settings: Settings, machine: Machine, deliver
             write_json({"status": "skipped", "source": str(job.source), "target": str(job.target)})
         else:
             typer.echo(one_line(f"{job.source}: skipped"))
-    window_s = seconds_a_window(task, prior, settings, machine.batch_size) if estimates else 0.0
     windows = sum(each.windows or 0 for _, each in estimates)
     seconds = sum(each.seconds or 0.0 for _, each in estimates)
+    takes_s = sum(each.takes_s or 0.0 for _, each in estimates)
     disk = sum(each.disk or 0 for _, each in estimates)
-    kept = _largest_part(estimates, prior) if delivery.album.resume else 0
+    kept = max((each.kept or 0 for _, each in estimates), default=0) if delivery.album.resume else 0
     free = min((_free(job.target) for job, _ in estimates if job.target != "-"), default=None)
     if delivery.album.as_json:
         write_json({
             "status": "plan", "recordings": len(estimates), "skipped": len(plan.skipped), "seconds": seconds,
-            "windows": windows, "seconds_a_window": window_s, "takes_s": window_s * windows, "disk": disk + kept,
+            "windows": windows, "takes_s": takes_s, "disk": disk + kept,
             "disk_free": free, "device": str(prior.device),
         })  # fmt: skip
         return
     typer.echo(
         f"{len(estimates)} recordings, {len(plan.skipped)} skipped: {seconds:.1f} s, at most {windows} windows, "
-        f"{_duration(window_s * windows)} on {prior.device} ({window_s:.2g} s a window, measured)"
+        f"{_duration(takes_s)} on {prior.device} ({takes_s / max(windows, 1):.2g} s a window, measured)"
     )
     if free is not None:
         enough = "" if disk + kept <= free else ", WHICH IS TOO LITTLE"
         typer.echo(f"disk: at most {_megabytes(disk + kept)} needed, {_megabytes(free)} free{enough}")
 
 
-def estimate(job: "Job", task: Task, prior: Prior, delivery: Delivery) -> Estimate:
+def estimate(
+    job: "Job", task: Task, prior: Prior, settings: Settings, delivery: Delivery, window_s: tuple[float, float]
+) -> Estimate:
+    """window_s: as `seconds_a_window` has it."""
     info = job.info
     if info is None or info.frames is None:
-        return Estimate(None, None, None)
+        return Estimate()
     rate, channels = info.format.sample_rate, info.format.channels
-    damage: Damage = damage_of(task, rate, prior.sample_rate)
-    windows = channels * damage.count(prior.length, resampled_length(info.frames, rate, prior.sample_rate))
-    form = result_format(info.format, delivery.wanted, task, job.target)
-    return Estimate(info.frames / rate, windows, _size(info.frames, rate, form))
+    classical, modelled = RestoringStream(task, prior, settings, rate, channels).count(info.frames)
+    takes_s = channels * (classical * window_s[0] * rate / prior.sample_rate + modelled * window_s[1])
+    disk = _size(info.frames, rate, result_format(info.format, delivery.wanted, task, job.target))
+    kept = 4 * channels * (classical * round(WINDOW_S * rate) + modelled * prior.length)
+    return Estimate(info.frames / rate, channels * (classical + modelled), takes_s, disk, kept)
 
 
-def seconds_a_window(task: Task, prior: Prior, settings: Settings, batch_size: int) -> float:
-    """Of noise, measured; on a GPU of a whole batch, the second time, when all is compiled and allocated."""
-    alone = prior.device.type == "cpu"
-    rows = 1 if alone else batch_size
-    damage = damage_of(task, prior.sample_rate, prior.sample_rate)
-    start = next(iter(damage.windows(prior.length))).start
+def seconds_a_window(task: Task, prior: Prior, settings: Settings, batch_size: int) -> tuple[float, float]:
+    """Of a classical method, at the prior's rate, and of the prior; on noise, measured; 0 where there is nothing to do.
+
+    On a GPU of a whole batch, the second time, when all is compiled and allocated.
+    """
+    rate, margin = prior.sample_rate, prior.whitening.margin
+    damage = stages_of(task, settings.method, rate, rate)
+    classical_s = prior_s = 0.0
+    for _ in range(1 if prior.device.type == "cpu" else 2):
+        if (first := damage.classical) is not None:
+            noise, starts = _noise(first, round(WINDOW_S * rate), 0, 1)
+            begun = perf_counter()
+            restore_classically(noise.to(prior.device), starts, first).cpu()
+            classical_s = perf_counter() - begun
+        if (then := damage.prior) is not None:
+            noise, starts = _noise(then, prior.length, margin, 1 if prior.device.type == "cpu" else batch_size)
+            begun = perf_counter()
+            restore_windows(noise, starts, then, prior, settings, 0).cpu()
+            prior_s = (perf_counter() - begun) / len(starts)
+    return classical_s, prior_s
+
+
+def _noise(damage: Damage, length: int, margin: int, rows: int) -> tuple[torch.Tensor, list[int]]:
+    """(rows, length + 2 margin), and where they begin: at the first window that hurts."""
+    start = next(iter(damage.windows(length))).start
     random = torch.Generator().manual_seed(0)
-    noise = _LEVEL * torch.randn(rows, prior.length + 2 * prior.whitening.margin, generator=random)
-    took = 0.0
-    for _ in range(1 if alone else 2):
-        begun = perf_counter()
-        restore_windows(noise, [start] * rows, damage, prior, settings, 0).cpu()
-        took = perf_counter() - begun
-    return took / rows
+    return _LEVEL * torch.randn(rows, length + 2 * margin, generator=random), [start] * rows
 
 
 def _size(frames: int, rate: int, form: AudioFormat) -> int:
     """Bytes; of a lossy format as if it were 16 bits."""
     return resampled_length(frames, rate, form.sample_rate) * form.channels * (form.bits or 16) // 8
-
-
-def _largest_part(estimates: "list[tuple[Job, Estimate]]", prior: Prior) -> int:
-    """Bytes that --resume keeps of the longest recording."""
-    return max((4 * prior.length * (each.windows or 0) for _, each in estimates), default=0)
 
 
 def _free(target: Path) -> int:

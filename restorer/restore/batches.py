@@ -10,8 +10,8 @@ from restorer.audio import Samples
 from restorer.errors import RestorerError
 from restorer.prior import Prior
 from restorer.restore.damage import Damage
-from restorer.restore.engine import restore_classically, restore_windows
-from restorer.restore.kept import Change, Kept
+from restorer.restore.engine import restore_windows
+from restorer.restore.kept import PRIOR, Change, Kept
 from restorer.restore.settings import Settings
 from restorer.restore.windows import Window
 
@@ -19,7 +19,7 @@ _NO_MEMORY = ("out of memory", "alloc_failed")  # of torch, of cuDNN, cuBLAS and
 
 
 class Batches:
-    """What the restoration adds to windows. Where a batch does not fit into the device's memory, halves do.
+    """What the prior adds to windows. Where a batch does not fit into the device's memory, halves do.
 
     The result is the same, as no window depends on its batch. Raises RestorerError where one window alone does not fit.
     """
@@ -46,21 +46,12 @@ class Batches:
                 self._keep(windows[i], change)
         return [change for change in found if change is not None]
 
-    def classical(self, window: Window, samples: Samples, damage: Damage) -> Change:
-        """The same by the damage's classical method, of one window."""
-        if (found := self._found(window)) is not None:
-            return found
-        rows = torch.from_numpy(samples.T.astype(np.float32))
-        change = restore_classically(rows, [window.start] * len(rows), damage, self._prior).cpu().float().numpy().T
-        self._keep(window, change)
-        return change
-
     def _found(self, window: Window) -> Change | None:
-        return None if self._kept is None else self._kept.find(window.start, window.known_until)
+        return None if self._kept is None else self._kept.find(PRIOR, window.start, window.known_until)
 
     def _keep(self, window: Window, change: Change) -> None:
         if self._kept is not None:
-            self._kept.keep(window.start, window.known_until, change)
+            self._kept.keep(PRIOR, window.start, window.known_until, change)
 
     def _computed(self, places: Sequence[int], samples: Sequence[Samples], damage: Damage) -> list[Change]:
         channels = samples[0].shape[1]

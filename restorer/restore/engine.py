@@ -26,7 +26,7 @@ def restore_windows(
     seed: int,
     progress: Callable[[], None] | None = None,
 ) -> Tensor:
-    """What the restoration adds to each window: (batch, length), to be cross-faded and added to the recording.
+    """What the prior adds to each window: (batch, length), to be cross-faded and added to the recording.
 
     windows: (batch, length + 2 margin) float32 at the prior's rate, margin = prior.whitening.margin, on any device.
     starts: the absolute sample at which each window's inner part begins; it keys the noise and places the damage.
@@ -48,13 +48,13 @@ def restore_windows(
     silent = level <= 0
     gain = prior.sigma_data / torch.where(silent, prior.sigma_data, level)
     whitened = whitened * gain
-    # The measurement as the window sees it, periodic: it differs from the recording at its edges, which have no weight.
-    y = whitening.inverse(whitened)
+    # The recording as the window hears it, periodic: it is another at the window's edges, which have no weight.
+    heard = whitening.inverse(whitened)
     placed = damage.degradation.on(starts, prior.length).scaled(gain)
-    measurement = Measurement(y, InDomain(placed, whitening.inverse, whitening))
+    measurement = Measurement(damage.measured(heard, placed), InDomain(placed, whitening.inverse, whitening))
     noise = KeyedNoise(seed, starts, prior.length, prior.device)
-    guess = whitening.inverse(prior.guess(noise(GUESS_STEP))) if settings.n_steps > 0 else torch.zeros_like(y)
-    wave = damage.warm(y, placed, guess)
+    guess = whitening.inverse(prior.guess(noise(GUESS_STEP))) if settings.n_steps > 0 else torch.zeros_like(heard)
+    wave = damage.warm(heard, placed, guess)
     if settings.n_steps > 0:
         denoiser: Denoiser = prior
         if damage.trusted is not None:
@@ -62,17 +62,17 @@ def restore_windows(
             denoiser = consistent(denoiser, Measurement(wave, InDomain(trusted, whitening.inverse, whitening)))
         x = _sample(_hearing(denoiser, measurement, settings), whitening(wave), prior, noise, settings, progress)
         wave = whitening.inverse(x)
-    change = damage.confined(wave - y, y, placed)
+    change = damage.confined(wave - heard, heard, placed)
     return torch.where(silent, 0.0, change / gain)
 
 
 @torch.no_grad()
-def restore_classically(windows: Tensor, starts: Sequence[int], damage: Damage, prior: Prior) -> Tensor:
-    """What the damage's classical method adds to each window; arguments and result as `restore_windows` has them."""
-    margin = prior.whitening.margin
-    y = windows[:, margin : windows.shape[-1] - margin].to(prior.device)
-    placed = damage.degradation.on(starts, prior.length)
-    return damage.confined(damage.classical(y, placed) - y, y, placed)
+def restore_classically(rows: Tensor, starts: Sequence[int], damage: Damage) -> Tensor:
+    """What the damage's classical method adds to each stretch of sound: (batch, time), on the device of rows.
+
+    rows: (batch, time) float32 of any length, at the damage's rate; starts: the absolute samples at which they begin.
+    """
+    return damage.classical(rows, damage.degradation.on(starts, rows.shape[-1])) - rows
 
 
 @torch.no_grad()

@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from restorer.audio import AudioFormat, AudioReader, open_reader, open_writer
+from restorer.audio import AudioFormat, AudioReader, Samples, open_reader, open_writer
 from restorer.audio.metadata import NO_METADATA, read_metadata
 from restorer.prior import Prior
 from restorer.restore.ahead import read_ahead, write_behind
@@ -17,7 +17,7 @@ from restorer.restore.place import Place, place_of
 from restorer.restore.regions import Span
 from restorer.restore.result import result_format
 from restorer.restore.settings import Settings, preset_of
-from restorer.restore.stream import Heard, Progress, Restored, RestoringStream
+from restorer.restore.stream import Progress, RestoringStream
 from restorer.restore.task import Declipping, Inpainting, Task, parts_of
 from restorer.restore.verify import Verification
 from restorer.restore.wanted import LIKE_INPUT, Wanted
@@ -121,28 +121,29 @@ def _known_s(reader: AudioReader) -> float | None:
 def _run(
     reader: AudioReader, stream: RestoringStream, outlet: Outlet, *, reads_ahead: bool, writes_behind: bool
 ) -> None:
-    def deliver(restored: Restored) -> None:
-        outlet.heard(restored.recording)
-        done = stream.repair(restored)
-        # Also when nothing is left: a recording of no samples is a file of no samples.
-        if len(done) or restored.ended:
+    def deliver(heard_and_done: tuple[Samples, Samples]) -> None:
+        heard, done = heard_and_done
+        outlet.heard(heard)
+        # Nothing was heard: the end. Also when nothing is left, for a recording of no samples is a file of no samples.
+        if len(done) or not len(heard):
             outlet.put(done)
 
-    # As far apart as the network sees at once: it begins anew without waiting for what comes or for what goes.
+    # As far apart as is worked on at once: work begins anew without waiting for what comes or for what goes.
     depth = math.ceil(stream.seconds_at_once / _BLOCK_S) + 1
-    arriving = _heard(reader, stream)
+    arriving = _blocks(reader)
     with (
-        read_ahead(arriving, depth) if reads_ahead else nullcontext(arriving) as pieces,
+        read_ahead(arriving, depth) if reads_ahead else nullcontext(arriving) as blocks,
         write_behind(deliver, depth) if writes_behind else nullcontext(deliver) as put,
     ):
-        for heard in pieces:
-            put(stream.restore(heard))
+        for block in blocks:
+            put((block, stream.push(block)))
+        rest = stream.finish()
+        put((rest[:0], rest))
 
 
-def _heard(reader: AudioReader, stream: RestoringStream) -> Iterator[Heard]:
+def _blocks(reader: AudioReader) -> Iterator[Samples]:
     while len(block := reader.read(round(_BLOCK_S * reader.format.sample_rate))):
-        yield stream.hear(block)
-    yield stream.hear_end()
+        yield block
 
 
 def _is_like_input(heard: AudioFormat, wanted: Wanted, task: Task, target: Place) -> bool:

@@ -25,10 +25,12 @@ from restorer.digest import file_hash
 from restorer.errors import AudioError
 
 Change = NDArray[np.float32]
-"""(length, channels): what the restoration adds to a window."""
+"""(length, channels): what a stage of the restoration adds to a window."""
 
-_FORMAT = "restorer-part-1"
-_RECORD = struct.Struct("<qqIII")  # start, known_until, frames, channels, checksum
+CLASSICAL, PRIOR = 0, 1  # the stages
+
+_FORMAT = "restorer-part-2"
+_RECORD = struct.Struct("<qqqIII")  # stage, start, known_until, frames, channels, checksum
 _NOWHERE = -(2**63)  # known_until of a window that hears no filled gap
 _LONGEST_LINE = 1 << 10
 
@@ -83,14 +85,14 @@ class Kept:
 
     def __init__(self, target: Path, key: str) -> None:
         self._path, self._done_path, self._key = kept_path(target), _done_path(target), key
-        self._places: dict[tuple[int, int], tuple[int, int, int, int]] = {}
+        self._places: dict[tuple[int, int, int], tuple[int, int, int, int]] = {}
         self._file: BinaryIO | None = None
         self.is_done = False
         self.note: str | None = None
 
-    def find(self, start: int, known_until: int | None) -> Change | None:
-        """The change of the window from `start` on, if it was kept whole."""
-        place = self._places.get((start, _NOWHERE if known_until is None else known_until))
+    def find(self, stage: int, start: int, known_until: int | None) -> Change | None:
+        """The change of a stage's window from `start` on, if it was kept whole."""
+        place = self._places.get((stage, start, _NOWHERE if known_until is None else known_until))
         if place is None or self._file is None:
             return None
         at, frames, channels, checksum = place
@@ -103,7 +105,7 @@ class Kept:
             return None
         return np.frombuffer(raw, "<f4").reshape(frames, channels).astype(np.float32)
 
-    def keep(self, start: int, known_until: int | None, change: Change) -> None:
+    def keep(self, stage: int, start: int, known_until: int | None, change: Change) -> None:
         if self.note is not None:
             return
         raw = np.ascontiguousarray(change, "<f4").tobytes()
@@ -111,14 +113,14 @@ class Kept:
         try:
             file = self._file or self._begin()
             file.seek(0, os.SEEK_END)
-            file.write(_RECORD.pack(start, known, *change.shape, zlib.crc32(raw)))
+            file.write(_RECORD.pack(stage, start, known, *change.shape, zlib.crc32(raw)))
             at = file.tell()
             file.write(raw)
             file.flush()
         except OSError as error:
             self._give_up(error)
             return
-        self._places[start, known] = (at, *change.shape, zlib.crc32(raw))
+        self._places[stage, start, known] = (at, *change.shape, zlib.crc32(raw))
 
     def finish(self, *, leave_mark: bool) -> None:
         """The result is complete: what was kept goes; leave_mark: but for the key, until all results are complete."""
@@ -177,11 +179,11 @@ class Kept:
         size = os.fstat(self._file.fileno()).st_size
         while at + _RECORD.size <= size:
             self._file.seek(at)
-            start, known, frames, channels, checksum = _RECORD.unpack(self._file.read(_RECORD.size))
+            stage, start, known, frames, channels, checksum = _RECORD.unpack(self._file.read(_RECORD.size))
             stop = at + _RECORD.size + 4 * frames * channels
             if stop > size:
                 break
-            self._places[start, known] = (at + _RECORD.size, frames, channels, checksum)
+            self._places[stage, start, known] = (at + _RECORD.size, frames, channels, checksum)
             at = stop
         return at
 

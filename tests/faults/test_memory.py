@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from restorer.errors import RestorerError
-from restorer.restore import batches
+from restorer.restore import batches, prior_stage
 from restorer.restore.job import restore_file
 from restorer.restore.settings import BWE
 from restorer.restore.stream import RestoringStream
@@ -36,8 +36,8 @@ class Small:
 
 def gathered(monkeypatch, sound, batch_size):
     """What a stream makes of it that gathers windows into batches, as it does for a GPU."""
+    monkeypatch.setattr(prior_stage, "windows_at_once", lambda prior, batch_size, channels: batch_size // channels)
     stream = RestoringStream(TASK, WhitePrior(), QUICK, 8000, 2, batch_size=batch_size)
-    monkeypatch.setattr(stream, "_at_once", batch_size // 2)
     return np.concatenate([stream.push(sound), stream.finish()]), stream.notes
 
 

@@ -1,7 +1,7 @@
-"""Each task as the engine and the job need it: the operator, where it hurts, and what may be changed."""
+"""Each task as the stages of a restoration need it: the operator, where it hurts, and what may be changed."""
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol, Self
+from typing import NamedTuple, Protocol, Self
 
 from torch import Tensor
 
@@ -9,18 +9,31 @@ from restorer.audio import Samples
 from restorer.degradation import Degradation, Gaps, HardClip, LowPass, Projectable
 from restorer.errors import UsageError
 from restorer.prior import Prior
+from restorer.restore.damage.light import LIGHT_CLIPPING, split_gaps
 from restorer.restore.damage.several import Several
-from restorer.restore.damage.single import RINGING, LostHighs, LostPeaks, LostSpans
-from restorer.restore.task import BandwidthExtension, Declipping, Inpainting, Repair, Task
+from restorer.restore.damage.single import LostHighs, LostPeaks, LostSpans
+from restorer.restore.settings import Method
+from restorer.restore.task import (
+    UNDAMAGED,
+    BandwidthExtension,
+    Declipping,
+    Inpainting,
+    Part,
+    Repair,
+    Task,
+    joined,
+    parts_of,
+)
 from restorer.restore.windows import Window
 
-_ROUNDING = 1e-4
-_RIPPLE = 0.05
+RINGING = 24
+"""Samples beside a gap that cannot be trusted where the recording was resampled: the gap's edge rings in them."""
+
 _PEAKS_BELOW_HZ = 2000.0
 
 
 class Damage(Protocol):
-    """A task at the prior's rate (tensors) and at the file's rate (Samples)."""
+    """A task at the rate of the stage that deals with it (tensors), and at the file's rate (Samples)."""
 
     @property
     def degradation(self) -> Degradation: ...
@@ -32,34 +45,34 @@ class Damage(Protocol):
     def trusted(self) -> Projectable | None:
         """What of the warm start is kept as it is: heard through this."""
 
-    def warm(self, y: Tensor, placed: Degradation, guess: Tensor) -> Tensor:
-        """(batch, time): the waveform to which the sampler adds its first noise; `placed`: A on these windows.
+    def measured(self, heard: Tensor, placed: Degradation) -> Tensor:
+        """(batch, time): y, of what is heard after a classical method had its turn; `placed`: A on these windows."""
+
+    def warm(self, heard: Tensor, placed: Degradation, guess: Tensor) -> Tensor:
+        """(batch, time): the waveform to which the sampler adds its first noise.
 
         guess: (batch, time), noise that stands for what is missing. Without it the sampler would hear through its
         first noise that nothing is there, for the power of a hundred thousand samples is known to half a percent, and
         leave it soft: what it restores is as loud as the guess allows.
         """
 
-    def confined(self, change: Tensor, y: Tensor, placed: Degradation) -> Tensor:
+    def confined(self, change: Tensor, heard: Tensor, placed: Degradation) -> Tensor:
         """The part of a window's change (batch, time) that may reach the recording."""
 
     def windows(self, length: int) -> Iterator[Window]:
-        """The windows to restore, in order; endless where the damage may be anywhere."""
+        """The windows of `length` samples to restore, in order; endless where the damage may be anywhere."""
 
     def count(self, length: int, total: int) -> int:
-        """How many of them a recording of `total` samples (prior's rate) has."""
+        """How many of them a recording of `total` samples has."""
 
     def after(self, known_until: int) -> Self:
-        """What is left of the damage once all before that sample (prior's rate) has been restored."""
+        """What is left of the damage once all before that sample has been restored."""
 
     def heard(self, original: Samples, start: int) -> Samples:
-        """What of the recording's samples from `start` on (file's rate) the prior may hear."""
+        """What of the recording's samples from `start` on (file's rate) may be heard."""
 
     def hurts(self, block: Samples, start: int) -> bool:
-        """Whether a window with these samples, from `start` on (prior's rate), needs restoring."""
-
-    def is_light(self, block: Samples, start: int) -> bool:
-        """Whether a classical method does better than the prior on a window with these samples (prior's rate)."""
+        """Whether a window with these samples, from `start` on, needs restoring."""
 
     def classical(self, y: Tensor, placed: Degradation) -> Tensor:
         """(batch, time): the classical estimate for these waveforms. UsageError for damage that is beyond it."""
@@ -68,27 +81,54 @@ class Damage(Protocol):
         """The recording's samples from `start` on (file's rate), with the change where it may be, else bit for bit."""
 
 
-def damage_of(task: Task, file_rate: int, prior_rate: int) -> Damage:
-    """The task for a file at file_rate and a prior at prior_rate (Hz).
+class Stages(NamedTuple):
+    """What a classical method is to repair, at the file's rate, and then the prior, at its own; None: nothing."""
 
-    Raises UsageError for a cutoff that is not below half the prior's rate.
+    classical: Damage | None
+    prior: Damage | None
+
+
+def stages_of(task: Task, method: Method, file_rate: int, prior_rate: int) -> Stages:
+    """Who repairs what, as `method` has it; see README for the evidence. Raises UsageError as `damage_of` does.
+
+    Whatever the method, the prior begins with clipped peaks where social sparsity has left them.
+    """
+    if method == "classical":
+        return Stages(damage_of(task, file_rate, file_rate), None)
+    damage_of(task, file_rate, prior_rate)  # refuses what has no stages either
+    parts = parts_of(task)
+    gaps_s = [gap for part in parts if isinstance(part, Inpainting) for gap in part.gaps_s]
+    light_s, heavy_s = split_gaps(gaps_s) if method == "auto" else ([], gaps_s)
+    peaks: list[Part] = [part for part in parts if isinstance(part, Declipping)]
+    highs: list[Part] = [part for part in parts if isinstance(part, BandwidthExtension)]
+    classical = joined([*peaks, Inpainting(tuple(light_s))])
+    prior = joined([*highs, *peaks, Inpainting(tuple(heavy_s))])
+    least = LIGHT_CLIPPING if method == "auto" else 0.0
+    return Stages(_if_any(classical, file_rate, file_rate), _if_any(prior, file_rate, prior_rate, least))
+
+
+def _if_any(task: Task, file_rate: int, rate: int, least_clipping: float = 0.0) -> Damage | None:
+    return None if task == UNDAMAGED else damage_of(task, file_rate, rate, least_clipping)
+
+
+def damage_of(task: Task, file_rate: int, rate: int, least_clipping: float = 0.0) -> Damage:
+    """The task for a file at file_rate, to be dealt with at `rate` (Hz).
+
+    least_clipping: the share of a window's samples up to which clipping does not hurt. Raises UsageError for a cutoff
+    that is not below half of `rate`, and for two parts of a kind.
     """
     match task:
         case BandwidthExtension(cutoff_hz):
-            return LostHighs(LowPass.kaiser(cutoff_hz, prior_rate), prior_rate)
+            return LostHighs(LowPass.kaiser(cutoff_hz, rate), rate)
         case Inpainting(gaps_s):
-            spans = file_spans(gaps_s, prior_rate)
-            near = spans if file_rate == prior_rate else widened(spans, RINGING)
-            return LostSpans(Gaps(near), Gaps(file_spans(gaps_s, file_rate)), prior_rate)
+            spans = file_spans(gaps_s, rate)
+            near = spans if file_rate == rate else widened(spans, RINGING)
+            return LostSpans(Gaps(near), Gaps(file_spans(gaps_s, file_rate)), rate)
         case Declipping(threshold):
-            # Between the samples of another rate a flattened peak ripples about its level; at the same rate it is only
-            # whitening there and back that moves it, by a few millionths of full scale.
-            tolerance = _ROUNDING if file_rate == prior_rate else max(_ROUNDING, _RIPPLE * threshold)
-            clip = HardClip.symmetric(threshold, tolerance=tolerance)
-            trusted = LowPass.kaiser(_PEAKS_BELOW_HZ, prior_rate)
-            return LostPeaks(clip, HardClip.symmetric(threshold), prior_rate, trusted)
+            trusted = LowPass.kaiser(min(_PEAKS_BELOW_HZ, rate / 4), rate)
+            return LostPeaks(HardClip.symmetric(threshold), rate, trusted, least_clipping)
         case Repair(parts):
-            return _several([damage_of(part, file_rate, prior_rate) for part in parts])
+            return _several([damage_of(part, file_rate, rate, least_clipping) for part in parts])
 
 
 def _several(damages: Sequence[Damage]) -> Damage:

@@ -19,8 +19,9 @@ from restorer.restore.windows import Window, grid_around
 class Several:
     """Damage in the order in which it is undone last to first: a band limit, then clipping, then gaps; None: not that.
 
-    The clipped peaks come from the warm start (social sparsity), which knows them better than a prior does; what it
-    found is trusted outside the gaps, and below the cutoff where there is one. The prior fills the gaps and the highs.
+    The clipped peaks come from social sparsity, which had its turn first and knows them better than a prior does; what
+    it found is trusted outside the gaps, and below the cutoff where there is one. The prior fills the gaps and the
+    highs.
     """
 
     highs: LostHighs | None
@@ -47,19 +48,26 @@ class Several:
         below_hz = {} if self.highs is None else {"below_hz": self.highs.highest_heard_hz}
         return prior.level(whitened, heard=heard, **below_hz)
 
-    def warm(self, y: Tensor, placed: Degradation, guess: Tensor) -> Tensor:
+    def measured(self, heard: Tensor, placed: Degradation) -> Tensor:
         assert isinstance(placed, Composed)
-        wave = y
+        for part, member in zip(self.parts, placed.members, strict=True):
+            heard = part.measured(heard, member)
+        return heard
+
+    def warm(self, heard: Tensor, placed: Degradation, guess: Tensor) -> Tensor:
+        assert isinstance(placed, Composed)
+        wave = heard
         for part, member in reversed(list(zip(self.parts, placed.members, strict=True))):
             wave = part.warm(wave, member, guess)
         return wave
 
-    def confined(self, change: Tensor, y: Tensor, placed: Degradation) -> Tensor:
+    def confined(self, change: Tensor, heard: Tensor, placed: Degradation) -> Tensor:
         if self.highs is None:
             return change
         assert isinstance(placed, Composed)
-        high = self.highs.confined(change, y, placed)
-        return high + Composed(*placed.members[1:]).project(y + change - high, y) - y
+        high = self.highs.confined(change, heard, placed)
+        lows = Composed(*placed.members[1:]).project(heard + change - high, self.measured(heard, placed))
+        return high + lows - heard
 
     def windows(self, length: int) -> Iterator[Window]:
         return grid_around(() if self.spans is None else self.spans.degradation.spans, length)
@@ -80,9 +88,6 @@ class Several:
 
     def hurts(self, block: Samples, start: int) -> bool:
         return any(part.hurts(block, start) for part in self.parts)
-
-    def is_light(self, block: Samples, start: int) -> bool:
-        return all(part.is_light(block, start) for part in self.parts)
 
     def classical(self, y: Tensor, placed: Degradation) -> Tensor:
         assert isinstance(placed, Composed)

@@ -19,15 +19,6 @@ from restorer.errors import UsageError
 from restorer.prior import Prior
 from restorer.restore.windows import Window, fills, grid, grid_size
 
-LIGHT_GAP_S = 0.05
-"""Up to here a gap goes to autoregression; see README for the evidence, of this and of the next."""
-
-LIGHT_CLIPPING = 0.5
-"""Up to this share of clipped samples in a window the prior has nothing to add to social sparsity."""
-
-RINGING = 24
-"""Samples beside a gap that cannot be trusted where the recording was resampled: the gap's edge rings in them."""
-
 _RESTLESS = 1 / 64  # share of a window, beside a gap, where its edge rings in the whitened domain
 
 
@@ -57,7 +48,7 @@ class LostHighs(_Anywhere):
     """Band-limited: all below the cutoff stays, by a complementary crossover."""
 
     degradation: LowPass
-    sample_rate: int  # the prior's
+    sample_rate: int  # of what deals with it
     trusted: None = None
 
     @property
@@ -67,17 +58,17 @@ class LostHighs(_Anywhere):
     def level(self, whitened: Tensor, starts: Sequence[int], prior: Prior) -> Tensor:
         return prior.level(whitened, below_hz=self.highest_heard_hz)
 
-    def warm(self, y: Tensor, placed: Degradation, guess: Tensor) -> Tensor:
-        return self.degradation.project(guess, y)
+    def measured(self, heard: Tensor, placed: Degradation) -> Tensor:
+        return heard
 
-    def confined(self, change: Tensor, y: Tensor, placed: Degradation) -> Tensor:
+    def warm(self, heard: Tensor, placed: Degradation, guess: Tensor) -> Tensor:
+        return self.degradation.project(guess, heard)
+
+    def confined(self, change: Tensor, heard: Tensor, placed: Degradation) -> Tensor:
         return apply_fir(change, self.degradation.crossover)
 
     def hurts(self, block: Samples, start: int) -> bool:
         return bool(block.any())
-
-    def is_light(self, block: Samples, start: int) -> bool:
-        return False
 
     def classical(self, y: Tensor, placed: Degradation) -> Tensor:
         return replicate(y, self.degradation, self.sample_rate)
@@ -92,7 +83,7 @@ class LostSpans:
 
     degradation: Gaps
     at_file_rate: Gaps
-    sample_rate: int  # the prior's
+    sample_rate: int  # of what deals with it
     trusted: None = None
 
     def windows(self, length: int) -> Iterator[Window]:
@@ -121,25 +112,24 @@ class LostSpans:
         length = whitened.shape[-1]
         return (_widely(self.degradation.on(starts, length), length) == 0).to(whitened)
 
-    def warm(self, y: Tensor, placed: Degradation, guess: Tensor) -> Tensor:
+    def measured(self, heard: Tensor, placed: Degradation) -> Tensor:
+        return heard
+
+    def warm(self, heard: Tensor, placed: Degradation, guess: Tensor) -> Tensor:
         assert isinstance(placed, Gaps)
-        return placed.project(coloured(guess, y, self._surroundings(y, placed)), y)
+        return placed.project(coloured(guess, heard, self._surroundings(heard, placed)), heard)
 
-    def _surroundings(self, y: Tensor, placed: Gaps) -> Tensor:
+    def _surroundings(self, heard: Tensor, placed: Gaps) -> Tensor:
         """(batch, time): 0 in the gaps and at the window's ends, rising smoothly between: there the music is alike."""
-        length = y.shape[-1]
-        outside = 1 - _widely(placed, length).to(y)
-        return outside * torch.hann_window(length, dtype=y.dtype, device=y.device)
+        length = heard.shape[-1]
+        outside = 1 - _widely(placed, length).to(heard)
+        return outside * torch.hann_window(length, dtype=heard.dtype, device=heard.device)
 
-    def confined(self, change: Tensor, y: Tensor, placed: Degradation) -> Tensor:
+    def confined(self, change: Tensor, heard: Tensor, placed: Degradation) -> Tensor:
         return change
 
     def hurts(self, block: Samples, start: int) -> bool:
         return bool((self.degradation.on([start], len(block)).weights(len(block)) > 0).any())
-
-    def is_light(self, block: Samples, start: int) -> bool:
-        near = self._near(start, start + len(block))
-        return all(stop - first <= LIGHT_GAP_S * self.sample_rate + 2 * RINGING for first, stop in near)
 
     def _near(self, start: int, end: int) -> list[tuple[int, int]]:
         """The gaps that a window from `start` to `end` sees."""
@@ -162,32 +152,32 @@ class LostSpans:
 
 @dataclass(frozen=True)
 class LostPeaks(_Anywhere):
-    """Flattened at +-threshold; `at_file_rate` decides which samples were reliable.
+    """Flattened at a level; `least`: the share of a window's samples up to which that does not hurt.
 
-    Where the peaks' energy is, in the lows, social sparsity knows better than a prior: the sampler starts from its
-    estimate, and keeps it there.
+    Where the peaks' energy is, in the lows, social sparsity knows better than a prior: it has its turn first, and the
+    sampler starts from what it left, in which every flattened peak reaches the level, and keeps its lows.
     """
 
     degradation: HardClip
-    at_file_rate: HardClip
-    sample_rate: int  # the prior's
+    sample_rate: int  # of what deals with it
     trusted: LowPass
+    least: float = 0.0
 
     def level(self, whitened: Tensor, starts: Sequence[int], prior: Prior) -> Tensor:
         return prior.level(whitened)
 
-    def warm(self, y: Tensor, placed: Degradation, guess: Tensor) -> Tensor:
-        return self.classical(y, placed)
+    def measured(self, heard: Tensor, placed: Degradation) -> Tensor:
+        return placed(heard)
 
-    def confined(self, change: Tensor, y: Tensor, placed: Degradation) -> Tensor:
+    def warm(self, heard: Tensor, placed: Degradation, guess: Tensor) -> Tensor:
+        return heard
+
+    def confined(self, change: Tensor, heard: Tensor, placed: Degradation) -> Tensor:
         return change
 
     def hurts(self, block: Samples, start: int) -> bool:
-        return bool(self.degradation.clipped(torch.from_numpy(block)).any())
-
-    def is_light(self, block: Samples, start: int) -> bool:
         clipped = self.degradation.clipped(torch.from_numpy(block))
-        return float(clipped.double().mean()) <= LIGHT_CLIPPING
+        return float(clipped.double().mean()) > self.least
 
     def classical(self, y: Tensor, placed: Degradation) -> Tensor:
         assert isinstance(placed, HardClip)
@@ -195,5 +185,5 @@ class LostPeaks(_Anywhere):
 
     def repaired(self, original: Samples, change: Samples, start: int) -> Samples:
         wave = torch.from_numpy(original)
-        projected: Samples = self.at_file_rate.project(wave + torch.from_numpy(change), wave).numpy()
+        projected: Samples = self.degradation.project(wave + torch.from_numpy(change), self.degradation(wave)).numpy()
         return projected

@@ -1,0 +1,169 @@
+"""What classical methods repair before the prior: as if they had had the whole recording at its own rate."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+
+from restorer.classical.janssen import janssen_gaps
+from restorer.classical.replication import replicate
+from restorer.classical.social import social
+from restorer.degradation import Gaps, HardClip, LowPass
+from restorer.restore.classical_stage import WINDOW_S, ClassicalStage
+from restorer.restore.damage import Damage, damage_of, stages_of
+from restorer.restore.damage.light import split_gaps
+from restorer.restore.settings import DECLIP, INPAINT
+from restorer.restore.stream import RestoringStream, restore_signal
+from restorer.restore.task import BandwidthExtension, Declipping, Inpainting, Repair, Task
+from tests.tiny import WhitePrior
+
+RATE = 2000
+THRESHOLD = 0.2
+
+
+def music(seconds: float, channels: int = 1, rate: int = RATE) -> np.ndarray:
+    """Partials that come and go, over a little noise."""
+    time = np.arange(round(seconds * rate))[:, None] / rate
+    pitches = 110 * np.arange(1, 8) + 3.7 * np.arange(channels)[:, None]
+    tones = np.sin(2 * np.pi * time[..., None] * pitches) * np.sin(np.pi * time[..., None] * pitches / 150) ** 2
+    return 0.1 * tones.sum(-1) + 1e-3 * np.random.default_rng(0).standard_normal((len(time), channels))
+
+
+def staged(signal: np.ndarray, damage: Damage, sizes: Sequence[int], rate: int = RATE) -> tuple[np.ndarray, list[int]]:
+    """What the stage makes of a signal in blocks of these sizes, and the windows that it reported."""
+    done: list[int] = []
+    stage = ClassicalStage(damage, rate, signal.shape[1], torch.device("cpu"), done.append, None)
+    out, at = [], 0
+    while at < len(signal):
+        size = sizes[len(out) % len(sizes)]
+        out.append(stage.push(signal[at : at + size]))
+        at += size
+    out.append(stage.finish())
+    assert sum(done) == stage.count(len(signal))
+    return np.concatenate(out), done
+
+
+def rows(signal: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(signal.T.astype(np.float32))
+
+
+LENGTHS = [0.001, 1.0, WINDOW_S, WINDOW_S + 1 / RATE, 1.7 * WINDOW_S, 3 * WINDOW_S]
+
+
+@pytest.mark.parametrize("seconds", LENGTHS)
+def test_blocks_do_not_matter_and_what_was_reliable_stays(seconds: float) -> None:
+    signal = np.clip(music(seconds, 2), -THRESHOLD, THRESHOLD)
+    damage = damage_of(Declipping(THRESHOLD), RATE, RATE)
+    whole, _ = staged(signal, damage, [len(signal)])
+    assert whole.shape == signal.shape
+    np.testing.assert_array_equal(staged(signal, damage, [97, 701, 4001])[0], whole)
+    reliable = np.abs(signal) < THRESHOLD - 1e-4
+    np.testing.assert_array_equal(whole[reliable], signal[reliable])
+    assert (np.sign(signal) * whole)[np.abs(signal) == THRESHOLD].min(initial=math.inf) >= THRESHOLD
+
+
+@pytest.mark.parametrize("rate", [1000, 2000, 6000])
+def test_a_recording_that_fits_into_a_window_is_declipped_as_a_whole(rate: int) -> None:
+    signal = np.clip(music(0.9 * WINDOW_S, rate=rate), -THRESHOLD, THRESHOLD)
+    out = restore_signal(signal, rate, Declipping(THRESHOLD), WhitePrior(), DECLIP)  # type: ignore[arg-type]
+    expected = social(rows(signal), HardClip.symmetric(THRESHOLD), rate).numpy().T
+    # The change is a difference of two float32 numbers.
+    np.testing.assert_allclose(out, expected, atol=1e-7)
+    assert np.abs(out).max() > 1.2 * THRESHOLD
+
+
+def test_windows_agree_where_they_meet() -> None:
+    signal = music(2.2 * WINDOW_S)
+    clipped = np.clip(signal, -THRESHOLD, THRESHOLD)
+    out, _ = staged(clipped, damage_of(Declipping(THRESHOLD), RATE, RATE), [RATE])
+    whole = social(rows(clipped), HardClip.symmetric(THRESHOLD), RATE).numpy().T
+    error, bound = (np.sqrt(np.mean((each - signal) ** 2)) for each in (out, whole))
+    assert error < 1.1 * bound  # other windows are other segments, no worse ones
+
+
+@pytest.mark.parametrize("rate", [2000, 8000])
+def test_short_gaps_are_filled_as_in_the_whole_recording(rate: int) -> None:
+    seconds = 3 * WINDOW_S
+    gaps_s = tuple((at, at + 0.03) for at in np.linspace(0.5, seconds - 0.5, 11))
+    signal = music(seconds, rate=rate)
+    gaps = Gaps(tuple((round(first * rate), round(stop * rate)) for first, stop in gaps_s))
+    damaged = gaps(torch.from_numpy(signal.T)).numpy().T
+    out = restore_signal(damaged, rate, Inpainting(gaps_s), WhitePrior(), INPAINT)  # type: ignore[arg-type]
+    whole = janssen_gaps(rows(damaged), gaps, rate).numpy().T
+    # It learns from 0.2 s on either side, which a window has of every gap; 1e-7 is a step of float32.
+    np.testing.assert_allclose(out, whole, atol=1e-6)
+
+
+def test_replicated_highs_join_without_a_seam() -> None:
+    signal = music(2.2 * WINDOW_S)
+    low_pass = LowPass.kaiser(600.0, RATE)
+    damaged = low_pass(rows(signal)).double().numpy().T
+    out, done = staged(damaged, damage_of(BandwidthExtension(600.0), RATE, RATE), [977])
+    assert sum(done) == 3
+    whole = replicate(rows(damaged), low_pass, RATE).numpy().T
+    added, expected = out - damaged, whole - damaged
+    assert 0.5 < added.std() / expected.std() < 2
+    assert np.abs(np.diff(added, axis=0)).max() < 2 * np.abs(np.diff(expected, axis=0)).max()
+
+
+def test_gaps_are_light_where_they_are_short_and_far_from_long_ones() -> None:
+    short, long, near = (1.0, 1.05), (3.0, 3.5), (3.6, 3.61)
+    assert split_gaps([short, long, near]) == ([short], [long, near])
+    assert split_gaps([(0.1, 0.1 + 0.05)]) == ([(0.1, 0.1 + 0.05)], [])
+    assert split_gaps([]) == ([], [])
+
+
+CLIP = Declipping(THRESHOLD)
+GAPS = Inpainting(((1.0, 1.01), (2.0, 2.3)))
+
+
+@pytest.mark.parametrize(
+    ("task", "method", "classical", "prior"),
+    [
+        (BandwidthExtension(900.0), "auto", None, "LostHighs"),
+        (BandwidthExtension(900.0), "classical", "LostHighs", None),
+        (CLIP, "auto", "LostPeaks", "LostPeaks"),
+        (CLIP, "diffusion", "LostPeaks", "LostPeaks"),
+        (CLIP, "classical", "LostPeaks", None),
+        (GAPS, "auto", "LostSpans", "LostSpans"),
+        (GAPS, "diffusion", None, "LostSpans"),
+        (GAPS, "classical", "LostSpans", None),
+        (Inpainting(GAPS.gaps_s[:1]), "auto", "LostSpans", None),
+        (Inpainting(()), "auto", None, None),
+        (Repair((CLIP, GAPS)), "auto", "Several", "Several"),
+        (Repair((CLIP, GAPS)), "diffusion", "LostPeaks", "Several"),
+        (Repair((BandwidthExtension(900.0), GAPS)), "auto", "LostSpans", "Several"),
+        (Repair((BandwidthExtension(900.0), CLIP)), "classical", "Several", None),
+    ],
+)
+def test_who_repairs_what(task: Task, method: str, classical: str | None, prior: str | None) -> None:
+    stages = stages_of(task, method, RATE, 8000)  # type: ignore[arg-type]
+    assert [None if each is None else type(each).__name__ for each in stages] == [classical, prior]
+
+
+def test_what_is_not_finite_in_a_long_gap_reaches_no_method() -> None:
+    signal = music(4.0)
+    task = Repair((CLIP, Inpainting(((1.0, 1.02), (2.0, 2.3)))))
+    clean = np.clip(signal, -THRESHOLD, THRESHOLD)
+    spoiled = clean.copy()
+    for first, stop in task.parts[1].gaps_s:  # type: ignore[union-attr]
+        spoiled[round(first * RATE) : round(stop * RATE)] = np.nan
+    restored = partial(restore_signal, sample_rate=RATE, task=task, prior=WhitePrior(), settings=DECLIP)
+    np.testing.assert_array_equal(restored(spoiled), restored(clean))
+
+
+def test_the_prior_goes_over_what_was_clipped_heavily_and_over_nothing_else() -> None:
+    signal = music(1.0)
+    heavy = float(np.quantile(np.abs(signal), 0.2))
+    for method, windows in (("auto", 1), ("diffusion", 1), ("classical", 0)):
+        settings = replace(DECLIP, method=method)  # type: ignore[arg-type]
+        for threshold, has_prior in ((heavy, True), (float(np.quantile(np.abs(signal), 0.7)), method == "diffusion")):
+            stream = RestoringStream(Declipping(threshold), WhitePrior(), settings, RATE, 1)  # type: ignore[arg-type]
+            stream.push(np.clip(signal, -threshold, threshold))
+            stream.finish()
+            assert stream.windows_classical == 1
+            assert (stream.windows_prior > 0) == (has_prior and windows > 0)
