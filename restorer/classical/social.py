@@ -34,10 +34,10 @@ class SocialSettings:
     window_s: float = 0.372
     frames: int = 7
     bins: int = 3
-    start: float = 0.05
+    start: float = 0.03
     stop: float = 0.00025
-    n_iterations: int = 350
-    momentum: float = 0.97
+    n_iterations: int = 450
+    momentum: float = 0.98
     consistent: bool = True
 
     def __post_init__(self) -> None:
@@ -48,7 +48,7 @@ class SocialSettings:
         if not (self.n_iterations > 0 and 0 < self.window_s < math.inf):
             raise UsageError(f"{self.n_iterations} iterations, window {self.window_s:g} s: both must be above 0")
         if not 0 <= self.momentum < 1:
-            raise UsageError(f"momentum {self.momentum:g}: must be in [0, 1); 0.97 is usual")
+            raise UsageError(f"momentum {self.momentum:g}: must be in [0, 1); 0.98 is usual")
 
 
 SS_PEW = SocialSettings()
