@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from restorer.audio import Resampler, Samples, resampled_length
 from restorer.audio.samples import as_table, require_finite
 from restorer.prior import Prior
-from restorer.restore.batches import Batches
+from restorer.restore.batches import Batches, Engine, OwnEngine
 from restorer.restore.damage import Damage, damage_of
 from restorer.restore.fit import require_fit
 from restorer.restore.kept import Kept
@@ -55,7 +55,8 @@ class RestoringStream:
     `push` is three steps, `hear`, `restore` and `repair`, which have nothing in common but what they hand on: each may
     have a thread to itself.
     total: the frames to come, if known, for the progress. kept: windows of an earlier run, to which new ones are
-    added. Raises UsageError for a task that does not fit the rate.
+    added. engine: who restores windows, if several recordings share one. Raises UsageError for a task that does not
+    fit the rate.
     """
 
     def __init__(
@@ -71,13 +72,14 @@ class RestoringStream:
         total: int | None = None,
         progress: Callable[[Progress], None] | None = None,
         kept: Kept | None = None,
+        engine: Engine | None = None,
     ) -> None:
         self._prior, self._method = prior, settings.method
-        self._batches = Batches(prior, settings, seed, kept)
+        engine = OwnEngine(prior, batch_size) if engine is None else engine
+        self._batches = Batches(engine, settings, seed, kept)
         self._report = progress
         self._damage: Damage = damage_of(task, sample_rate, prior.sample_rate)
-        # On a CPU windows gain nothing from company (`restore_windows`), so that none waits for others.
-        self._at_once = 1 if prior.device.type == "cpu" else max(1, batch_size // channels)
+        self._at_once = max(1, min(engine.room, batch_size) // channels)
         # `hear`
         self._nothing: Samples = np.zeros((0, channels))
         self._to_prior = Resampler(sample_rate, prior.sample_rate, channels)

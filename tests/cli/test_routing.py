@@ -39,7 +39,7 @@ class Engine:
         self.priors.append((name, device))
         return "a prior"
 
-    def restore_file(self, source, target, task, prior, settings, *, progress, **options):
+    def restore_file(self, source, target, task, prior, settings, *, progress, engine, **options):
         self.calls.append((str(source), str(target), task, settings, options))
         return Report(source, target, 2.0, 3, self.behave(source), self.faults)
 
@@ -48,6 +48,9 @@ class Engine:
 def engine(tmp_path, monkeypatch, capsys):  # under capsys standard output is no terminal
     engine = Engine()
     monkeypatch.setitem(sys.modules, "restorer.prior", SimpleNamespace(load_prior=engine.load_prior))
+    own = SimpleNamespace(room=1, most=None, check=lambda: None)
+    own_engine = SimpleNamespace(OwnEngine=lambda prior, batch_size: own)
+    monkeypatch.setitem(sys.modules, "restorer.restore.batches", own_engine)
     monkeypatch.setitem(sys.modules, "restorer.restore.job", SimpleNamespace(restore_file=engine.restore_file))
     monkeypatch.setitem(sys.modules, "restorer.cli.device", SimpleNamespace(choose_device=lambda word: f"<{word}>"))
     monkeypatch.chdir(tmp_path)

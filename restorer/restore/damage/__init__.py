@@ -1,6 +1,7 @@
 """Each task as the engine and the job need it: the operator, where it hurts, and what may be changed."""
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Protocol, Self
 
 from torch import Tensor
@@ -18,9 +19,13 @@ _ROUNDING = 1e-4
 _RIPPLE = 0.05
 _PEAKS_BELOW_HZ = 2000.0
 
+# The same numbers, the same object: so recordings that suffer from the same have equal damage.
+_low_pass = lru_cache(LowPass.kaiser)
+_hard_clip = lru_cache(HardClip.symmetric)
+
 
 class Damage(Protocol):
-    """A task at the prior's rate (tensors) and at the file's rate (Samples)."""
+    """A task at the prior's rate (tensors) and at the file's rate (Samples). Equal ones do the same to windows."""
 
     @property
     def degradation(self) -> Degradation: ...
@@ -75,7 +80,7 @@ def damage_of(task: Task, file_rate: int, prior_rate: int) -> Damage:
     """
     match task:
         case BandwidthExtension(cutoff_hz):
-            return LostHighs(LowPass.kaiser(cutoff_hz, prior_rate), prior_rate)
+            return LostHighs(_low_pass(cutoff_hz, prior_rate), prior_rate)
         case Inpainting(gaps_s):
             spans = file_spans(gaps_s, prior_rate)
             near = spans if file_rate == prior_rate else widened(spans, RINGING)
@@ -84,9 +89,9 @@ def damage_of(task: Task, file_rate: int, prior_rate: int) -> Damage:
             # Between the samples of another rate a flattened peak ripples about its level; at the same rate it is only
             # whitening there and back that moves it, by a few millionths of full scale.
             tolerance = _ROUNDING if file_rate == prior_rate else max(_ROUNDING, _RIPPLE * threshold)
-            clip = HardClip.symmetric(threshold, tolerance=tolerance)
-            trusted = LowPass.kaiser(_PEAKS_BELOW_HZ, prior_rate)
-            return LostPeaks(clip, HardClip.symmetric(threshold), prior_rate, trusted)
+            clip = _hard_clip(threshold, tolerance)
+            trusted = _low_pass(_PEAKS_BELOW_HZ, prior_rate)
+            return LostPeaks(clip, _hard_clip(threshold), prior_rate, trusted)
         case Repair(parts):
             return _several([damage_of(part, file_rate, prior_rate) for part in parts])
 
