@@ -58,7 +58,7 @@ def show(plan: "Plan", task: Task, settings: Settings, machine: Machine, deliver
     windows = sum(each.windows or 0 for _, each in estimates)
     seconds = sum(each.seconds or 0.0 for _, each in estimates)
     disk = sum(each.disk or 0 for _, each in estimates)
-    kept = _largest_part(estimates, prior) if delivery.album.resume else 0
+    kept = _largest_parts(estimates, prior, machine.jobs) if delivery.album.resume else 0
     free = min((_free(job.target) for job, _ in estimates if job.target != "-"), default=None)
     if delivery.album.as_json:
         write_json({
@@ -108,9 +108,10 @@ def _size(frames: int, rate: int, form: AudioFormat) -> int:
     return resampled_length(frames, rate, form.sample_rate) * form.channels * (form.bits or 16) // 8
 
 
-def _largest_part(estimates: "list[tuple[Job, Estimate]]", prior: Prior) -> int:
-    """Bytes that --resume keeps of the longest recording."""
-    return max((4 * prior.length * (each.windows or 0) for _, each in estimates), default=0)
+def _largest_parts(estimates: "list[tuple[Job, Estimate]]", prior: Prior, jobs: int) -> int:
+    """Bytes that --resume keeps of the longest recordings, as many as are in work at once."""
+    sizes = (4 * prior.length * (each.windows or 0) for _, each in estimates)
+    return sum(sorted(sizes, reverse=True)[:jobs])
 
 
 def _free(target: Path) -> int:

@@ -132,7 +132,7 @@ def test_a_dry_run_says_what_would_be_and_does_nothing(tiny, album, tmp_path, ca
     assert tiny("bwe", "album", *WORDS, "--out", "new", "--dry-run", "--json", "--resume") == 0
     plan = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (plan["recordings"], plan["windows"], plan["seconds"]) == (3, 18, 3.375)
-    assert plan["disk"] == 3 * 9000 * 2 * 2 + 6 * 4 * 4096  # the results, and the windows kept of one of them
+    assert plan["disk"] == 3 * 9000 * 2 * 2 + 3 * 6 * 4 * 4096  # the results, and the windows kept
     assert plan["takes_s"] == pytest.approx(18 * plan["seconds_a_window"])
     assert contents(tmp_path) == before
 
