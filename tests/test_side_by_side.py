@@ -372,6 +372,15 @@ def test_a_folder_with_a_result_stays(tmp_path):
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["b.wav"]
 
 
+def test_a_file_that_is_read_back_for_nobody_leaves_nothing(tmp_path):
+    def left():
+        raise Left
+
+    with pytest.raises(Left), FileWriter(tmp_path / "new" / "a.wav", FORM, check=left) as writer:
+        writer.write(SOUND)
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_is_said_while_a_decoder_is_silenced_is_heard(capfd, monkeypatch):
     monkeypatch.setattr("sys.stderr", os.fdopen(2, "w", closefd=False))
     stop = threading.Event()
