@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from restorer.audio.sndfile import SndfileReader
 from restorer.audio.writer import FileWriter
 from restorer.degradation.detect import Detector
 from restorer.errors import AudioError
@@ -79,15 +80,15 @@ def test_what_auto_finds_is_said_for_each_and_changes_nothing(tiny, album, tmp_p
     assert sorted(found[5:]) == sorted(found[:5])
 
 
-@pytest.mark.parametrize("where", ["search", "engine"])
+@pytest.mark.parametrize("where", ["search", "engine", "no engine"])
 def test_an_interruption_ends_all_that_are_open_at_once(tiny, album, tmp_path, capsys, monkeypatch, where):
-    record(album / "long.wav", seconds=600, channels=2)
+    record(album / "0 long.wav", seconds=600, channels=2)  # the first
     begun = []
 
     def interrupting(function, pause_s):
         def wrapped(*given):
             begun.append(time.monotonic())
-            if len(begun) == 5:
+            if len(begun) == 40:
                 os.kill(os.getpid(), signal.SIGINT)
             time.sleep(pause_s)
             return function(*given)
@@ -101,9 +102,12 @@ def test_an_interruption_ends_all_that_are_open_at_once(tiny, album, tmp_path, c
             words = ["repair", "album"]
         case "engine":
             monkeypatch.setattr(batches, "restore_windows", interrupting(batches.restore_windows, 0.02))
+        case "no engine":
+            monkeypatch.setattr(SndfileReader, "read", interrupting(SndfileReader.read, 0.05))
+            words = ["inpaint", "album", "--gap", "0.1-0.11"]  # all but a window is passed on
     before = contents(tmp_path)
     assert tiny(*words, "--out", "new", "--jobs", "4") == 130
-    assert time.monotonic() - begun[4] < 10  # the search alone would take a minute
+    assert time.monotonic() - begun[39] < 10  # the long one would take half a minute
     assert capsys.readouterr().err.splitlines()[-1] == "restorer: interrupted"
     assert not list(tmp_path.glob("new/.*"))
     for name in contents(tmp_path).keys() - before.keys() - {"new"}:
