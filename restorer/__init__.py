@@ -18,7 +18,7 @@ The floors, from the top; each imports only from those below:
     network, diffusion, classical         networks; sampling and guidance; what needs no prior
     degradation, metrics                  what a recording may have suffered; how well it was undone
     dsp, audio                            transforms and filters; sound files and pipes
-    errors
+    errors, hush                          what goes wrong, in one line; standard error, which decoders share
 
 Names are imported when they are first used, so that importing the package costs nothing.
 """

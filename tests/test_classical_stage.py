@@ -13,6 +13,7 @@ from restorer.classical.janssen import janssen_gaps
 from restorer.classical.replication import replicate
 from restorer.classical.social import social
 from restorer.degradation import Gaps, HardClip, LowPass
+from restorer.restore.batches import Batches, OwnEngine
 from restorer.restore.classical_stage import WINDOW_S, ClassicalStage
 from restorer.restore.damage import Damage, damage_of, stages_of
 from restorer.restore.damage.light import split_gaps
@@ -36,7 +37,8 @@ def music(seconds: float, channels: int = 1, rate: int = RATE) -> np.ndarray:
 def staged(signal: np.ndarray, damage: Damage, sizes: Sequence[int], rate: int = RATE) -> tuple[np.ndarray, list[int]]:
     """What the stage makes of a signal in blocks of these sizes, and the windows that it reported."""
     done: list[int] = []
-    stage = ClassicalStage(damage, rate, signal.shape[1], torch.device("cpu"), done.append, None)
+    batches = Batches(OwnEngine(WhitePrior(), 8), DECLIP, seed=0)  # type: ignore[arg-type]
+    stage = ClassicalStage(damage, rate, signal.shape[1], batches, done.append)
     out, at = [], 0
     while at < len(signal):
         size = sizes[len(out) % len(sizes)]

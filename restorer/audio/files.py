@@ -65,10 +65,11 @@ def open_writer(
     tags: Tags | None = None,
     metadata: Metadata = NO_METADATA,
     read_back: bool = True,
+    check: Callable[[], None] = lambda: None,
 ) -> AudioWriter:
     """A writer of a file, or for `-` of standard output: FLAC or bare samples if `format` says so, else WAV; no tags.
 
-    tags, metadata, read_back: see `FileWriter`.
+    tags, metadata, read_back, check: see `FileWriter`.
 
     Raises UsageError if the target exists and may not be overwritten, or standard output is a terminal; AudioError if
     the format or the folder cannot be written. Nothing is touched before the first block is written.
@@ -81,7 +82,9 @@ def open_writer(
         if format.container == "FLAC":
             return FlacStreamWriter(sys.stdout.buffer, format)
         return WavStreamWriter(sys.stdout.buffer, format)
-    return FileWriter(target, format, overwrite=overwrite, tags=tags, metadata=metadata, read_back=read_back)
+    return FileWriter(
+        target, format, overwrite=overwrite, tags=tags, metadata=metadata, read_back=read_back, check=check
+    )
 
 
 def _require_file(path: Path, *, streams: bool) -> bool:

@@ -1,12 +1,17 @@
 """A file that is being written says so, and what a killed run left behind does not."""
 
 import os
+import threading
 import zlib
 
 try:
     import fcntl
 except ImportError:  # Windows, where nothing tells a left file from one in work
     fcntl = None  # type: ignore[assignment]
+
+
+folders = threading.Lock()
+"""Held while a folder is made, until the first file is in it, and while one is taken away that nobody needs."""
 
 
 def hidden_name(name: str) -> str:

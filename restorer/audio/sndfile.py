@@ -11,10 +11,10 @@ import numpy as np
 import soundfile
 
 from restorer.audio.format import AudioFormat, Samples, Tags, require_sane
-from restorer.audio.hush import hushed
 from restorer.audio.pipe import Pipe
 from restorer.audio.samples import require_finite
 from restorer.errors import AudioError
+from restorer.hush import hushed
 
 _MPEG_SLACK = 2 * 1152  # frames by which the length of an MP3 without a Xing header is guessed too long
 

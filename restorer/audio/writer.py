@@ -7,6 +7,7 @@ import secrets
 import shutil
 import stat
 import zlib
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +18,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from restorer.audio.format import TAG_NAMES, AudioFormat, Samples, Tags, can_write
-from restorer.audio.lock import hidden_name, is_left, lock
+from restorer.audio.lock import folders, hidden_name, is_left, lock
 from restorer.audio.metadata import NO_METADATA, Metadata
 from restorer.audio.pipe import empty_flac
 from restorer.audio.samples import as_float, require_finite, to_fixed
@@ -28,6 +29,8 @@ _STEP = 1 << 14  # frames handed to libsndfile at once: its Vorbis encoder overf
 _CHECK_STEP = 1 << 16  # frames decoded at once when a file is read back
 _LARGEST_32_BIT = (1 << 32) - (1 << 20)  # bytes of sound in a file with 32-bit sizes, leaving room for its header
 _HAS_32_BIT_SIZES = ("WAV", "WAVEX", "AIFF")
+
+_made: set[Path] = set()  # folders that we made, as long as no result is in them
 
 _Failure = (OSError, soundfile.SoundFileError, AssertionError)  # soundfile asserts that all frames were written
 
@@ -49,8 +52,10 @@ class FileWriter:
         tags: Tags | None = None,
         metadata: Metadata = NO_METADATA,
         read_back: bool = True,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
-        """tags: what libsndfile writes; metadata: what mutagen and we do, once the sound is complete.
+        """tags: what libsndfile writes; metadata: what mutagen and we do, once the sound is complete. check: called
+        once in a while as the file is read back; what it raises ends that, and nothing is left.
 
         Raises UsageError if `target` exists without `overwrite`, or is no file; AudioError if it cannot be made.
         """
@@ -61,7 +66,7 @@ class FileWriter:
         self.notes: tuple[str, ...] = ()
         self._checksum = 0
         self._read_back = read_back and not format.is_lossy
-        self._metadata = metadata
+        self._metadata, self._check = metadata, check
         self._copied: Path | None = None
         self._name = str(target)
         self._target = Path(os.path.realpath(target))  # what a link points to is replaced, not the link
@@ -70,7 +75,6 @@ class FileWriter:
         self._partial: Path | None = None
         self._file: soundfile.SoundFile | None = None
         self._lock: int | None = None
-        self._made: list[Path] = []
         self._require_target()
         _require_folder(self._target.parent, self._name)
         _require_writable(format, self._name)
@@ -106,17 +110,17 @@ class FileWriter:
 
     def _begin(self) -> soundfile.SoundFile:
         folder = self._target.parent
-        missing = [each for each in (folder, *folder.parents) if not each.exists()]
-        for each in reversed(missing):
-            each.mkdir(exist_ok=True)
-            self._made.append(each)
         stem = f"{hidden_name(self._target.name)}."
         for left in folder.glob(f"{glob.escape(stem)}*.partial"):
             if is_left(left):  # by a run that was killed
                 left.unlink(missing_ok=True)
         partial = folder / f"{stem}{secrets.token_hex(4)}.partial"
         self._partial = partial
-        self._lock = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+        with folders:
+            for each in reversed([each for each in (folder, *folder.parents) if not each.exists()]):
+                _made.add(each)
+                each.mkdir(exist_ok=True)
+            self._lock = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
         lock(self._lock)
         self._file = _open(file_name(partial), self.format)
         for tag in TAG_NAMES:
@@ -141,7 +145,9 @@ class FileWriter:
             _make_last(self._partial)
             self._require_target()
             os.replace(self._partial, self._target)
-            self._partial, self._made = None, []
+            self._partial = None
+            with folders:
+                _made.difference_update(self._target.parents)
         except _Failure as error:
             raise self._failed(error) from error
 
@@ -157,6 +163,7 @@ class FileWriter:
             found = 0
             kind = "int32" if self.format.is_integer else "float64"
             for block in file.blocks(_CHECK_STEP, dtype=kind, always_2d=True):
+                self._check()
                 found = zlib.crc32(block.tobytes(), found)
         if found != self._checksum:
             raise OSError("it reads back otherwise than it was written")
@@ -169,9 +176,12 @@ class FileWriter:
         if self._partial is not None:
             with suppress(OSError, soundfile.SoundFileError):
                 self._partial.unlink(missing_ok=True)
-        for folder in reversed(self._made):
-            with suppress(OSError, soundfile.SoundFileError):
-                folder.rmdir()
+        with folders:
+            for folder in self._target.parents:
+                if folder in _made:
+                    with suppress(OSError):  # another file is in work there, whose end it is then
+                        folder.rmdir()
+                        _made.remove(folder)
 
     def _require_target(self) -> None:
         try:
@@ -212,7 +222,7 @@ class FileWriter:
             if kind is None:
                 self._complete()
         finally:
-            if self._partial is not None or self._made:
+            if self._partial is not None:
                 self._discard()
             if self._lock is not None:
                 os.close(self._lock)

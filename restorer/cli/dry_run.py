@@ -64,7 +64,7 @@ def show(plan: "Plan", task: Task, settings: Settings, machine: Machine, deliver
     seconds = sum(each.seconds or 0.0 for _, each in estimates)
     takes_s = sum(each.takes_s or 0.0 for _, each in estimates)
     disk = sum(each.disk or 0 for _, each in estimates)
-    kept = max((each.kept or 0 for _, each in estimates), default=0) if delivery.album.resume else 0
+    kept = _kept_at_once(estimates, machine.jobs) if delivery.album.resume else 0
     free = min((_free(job.target) for job, _ in estimates if job.target != "-"), default=None)
     if delivery.album.as_json:
         write_json({
@@ -129,6 +129,11 @@ def _noise(damage: Damage, length: int, margin: int, rows: int) -> tuple[torch.T
 def _size(frames: int, rate: int, form: AudioFormat) -> int:
     """Bytes; of a lossy format as if it were 16 bits."""
     return resampled_length(frames, rate, form.sample_rate) * form.channels * (form.bits or 16) // 8
+
+
+def _kept_at_once(estimates: "list[tuple[Job, Estimate]]", jobs: int) -> int:
+    """Bytes that --resume keeps of the longest recordings, as many as are in work at once."""
+    return sum(sorted((each.kept or 0 for _, each in estimates), reverse=True)[:jobs])
 
 
 def _free(target: Path) -> int:

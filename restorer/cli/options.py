@@ -41,6 +41,10 @@ XiOption = Annotated[
 SeedOption = Annotated[int, typer.Option("--seed", min=0, metavar="N", help="Another seed, another result.")]
 DeviceOption = Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda or cuda:1.")]
 BatchOption = Annotated[int, typer.Option("--batch-size", min=1, metavar="N", help="Windows restored at once.")]
+JobsOption = Annotated[
+    int,
+    typer.Option("--jobs", "-j", min=1, metavar="N", help="Files in work at once; on a GPU they share batches."),
+]
 PriorOption = Annotated[
     str, typer.Option("--prior", metavar="NAME|PATH", help="Shipped weights or a .safetensors file.")
 ]
@@ -107,11 +111,12 @@ JsonOption = Annotated[bool, typer.Option("--json", help="A line of JSON for eac
 
 @dataclass(frozen=True)
 class Machine:
-    """What restores: the weights, where they run, how many windows at once."""
+    """What restores: the weights, where they run, how many windows at once, of how many recordings at once."""
 
     prior: str = DEFAULT_PRIOR
     device: str = "auto"
     batch_size: int = 8
+    jobs: int = 8
 
     def check(self, *, with_prior: bool = True) -> None:
         """Raises UsageError for a device that is none, WeightsError for weights that are not there."""

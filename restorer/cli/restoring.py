@@ -1,9 +1,7 @@
-"""Many recordings, one after the other: checked first, then restored; a bad one does not stop the others."""
+"""Many recordings: checked first, then restored, some of them at once; a bad one does not stop the others."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from time import monotonic
 from typing import TYPE_CHECKING
 
 import typer
@@ -11,17 +9,20 @@ import typer
 from restorer.cli.arguments import parse_raw
 from restorer.cli.options import Asked, Delivery, Machine
 from restorer.cli.parts import Parts
-from restorer.cli.progress import Bar
+from restorer.cli.progress import Bar, Together
+from restorer.cli.recording import Done, Failed, Order, Outcome, Skipped, restore_recording
 from restorer.cli.speak import one_line, say
 from restorer.cli.tally import Tally, require_possible
-from restorer.errors import RestorerError, UsageError
-from restorer.restore.settings import Settings, preset_of
+from restorer.errors import UsageError
+from restorer.restore.settings import preset_of
 from restorer.restore.task import Search, Task
 
 if TYPE_CHECKING:
     from restorer.audio import AudioFormat
-    from restorer.restore.job import Report
+    from restorer.restore.album import Tell
+    from restorer.restore.batches import Engine
     from restorer.restore.plan import Job, Plan
+    from restorer.restore.stream import Progress
 
 SOME_FAILED = 3
 
@@ -68,7 +69,7 @@ def restore_all(
         for job in plan.skipped:
             parts.require_same(job, tally)
         if plan.jobs:
-            _restore(plan, task, asked, seed, machine, delivery, tally, parts)
+            _restore(plan, Order(task, asked, seed, machine, delivery), tally, parts)
         if not plan.is_single and not tally.n_failed:
             parts.forget([*plan.jobs, *plan.skipped])
         if not plan.is_single or plan.skipped:
@@ -77,56 +78,72 @@ def restore_all(
         raise typer.Exit(SOME_FAILED)
 
 
-def _restore(
-    plan: "Plan", task: Task | Search, asked: Asked, seed: int, machine: Machine, delivery: Delivery, tally: Tally,
-    parts: Parts,
-) -> None:  # fmt: skip
+def _restore(plan: "Plan", order: Order, tally: Tally, parts: Parts) -> None:
     """Does the plan's jobs, and counts what became of them; raises where there is only one."""
     from restorer.cli.device import choose_device
     from restorer.prior import load_prior
-    from restorer.restore.job import restore_file
+    from restorer.restore.album import side_by_side
+    from restorer.restore.batches import OwnEngine
 
+    machine, quiet = order.machine, order.delivery.quiet
     prior = load_prior(machine.prior, choose_device(machine.device))
-    raw = None if delivery.raw is None else parse_raw(delivery.raw)
-    for number, job in enumerate(plan.jobs, 1):
-        begun = monotonic()
-        try:
-            here = _found(job, task, delivery) if isinstance(task, Search) else task
-            settings = asked.of(preset_of(here))
-            with parts.of(job) as kept, Bar(_title(job, number, len(plan.jobs)), quiet=delivery.quiet) as bar:
-                if kept is not None and kept.is_done and Path(job.target).exists():
-                    tally.skipped(job)
-                    continue
-                report = restore_file(
-                    job.source, job.target, here, prior, settings, seed=seed, batch_size=machine.batch_size,
-                    overwrite=delivery.overwrite, wanted=delivery.wanted, raw=raw, verify=delivery.verify,
-                    progress=bar.update, kept=kept,
-                )  # fmt: skip
-            if delivery.sidecar:
-                _write_sidecar(report, here, settings, seed, machine)
-            parts.finish(job, kept, leave_mark=not plan.is_single)
-        except BrokenPipeError:
-            raise  # whoever listened has left
-        except (RestorerError, OSError) as error:
-            if plan.is_single:
-                raise
+    # A stream may keep us waiting, which only the main thread can be called away from.
+    are_files = all(job.info is not None for job in plan.jobs)
+    at_once = min(machine.jobs, len(plan.jobs)) if are_files else 1
+    with Bar(_title(plan), unit="windows" if plan.is_single else "s", quiet=quiet) as bar:
+        together = Together(bar, [None if job.info is None else job.info.duration_s for job in plan.jobs])
+
+        def work(numbered: "tuple[int, Job]", engine: "Engine", tell: "Tell") -> tuple[int, Outcome]:
+            number, job = numbered
+
+            def progress(here: "Progress") -> None:
+                tell(lambda: bar.update(here) if plan.is_single else together.update(number, here.seconds_done))
+
+            def said(line: str) -> None:
+                if not quiet:
+                    tell(lambda: _say_beside(bar, line))
+
+            return number, restore_recording(
+                job, order, prior, engine, parts, is_single=plan.is_single, said=said, progress=progress
+            )
+
+        own = OwnEngine(prior, machine.batch_size)
+        with side_by_side(list(enumerate(plan.jobs)), work, own, at_once=at_once) as outcomes:
+            for number, outcome in outcomes:
+                if not plan.is_single:
+                    together.finish(number)
+                with bar.aside():
+                    _count(outcome, order, tally)
+
+
+def _say_beside(bar: Bar, line: str) -> None:
+    with bar.aside():
+        say(one_line(line))
+
+
+def _count(outcome: Outcome, order: Order, tally: Tally) -> None:
+    match outcome:
+        case Skipped(job):
+            tally.skipped(job)
+        case Failed(job, error):
             tally.failed(Path(job.source), job.target, error)
-            continue
-        _tell(report, monotonic() - begun, delivery)
-        if kept is not None and kept.note is not None and not delivery.quiet:
-            say(f"{one_line(str(job.target))}: {kept.note}")
-        tally.restored(report, here, settings, seed, monotonic() - begun)
+        case Done() as done:
+            _tell(done, order.delivery)
+            tally.restored(done.report, done.task, done.settings, order.seed, done.took_s)
 
 
-def _tell(report: "Report", took_s: float, delivery: Delivery) -> None:
+def _tell(done: Done, delivery: Delivery) -> None:
+    report = done.report
     name = "standard output" if report.target == "-" else one_line(str(report.target))
     lines = [f"error: {fault}" for fault in report.faults]
     if not delivery.quiet:
-        lines = [f"{report.seconds:.1f} s, {report.windows} windows, in {took_s:.1f} s", *report.notes, *lines]
+        lines = [f"{report.seconds:.1f} s, {report.windows} windows, in {done.took_s:.1f} s", *report.notes, *lines]
     if delivery.verbose:
         heard, written = report.heard, report.written
         lines += [f"{_form(heard)} became {_form(written)}"] if not report.copied else []
         lines += [str(report.verification)] if report.verification is not None else []
+    if done.note is not None and not delivery.quiet:
+        lines += [done.note]
     for line in lines:
         say(f"{name}: {one_line(line)}")
 
@@ -135,27 +152,8 @@ def _form(form: "AudioFormat") -> str:
     return f"{form.container} {form.subtype} {form.sample_rate} Hz {form.channels} ch"
 
 
-def _write_sidecar(report: "Report", task: Task, settings: Settings, seed: int, machine: Machine) -> None:
-    from restorer import __version__
-    from restorer.restore.sidecar import write_sidecar
-    from restorer.shipped import find_weights
-
-    command = ["restorer", *sys.argv[1:]]
-    weights = find_weights(machine.prior)
-    write_sidecar(report, task, settings, seed=seed, prior=weights, version=__version__, command=command)
-
-
-def _found(job: "Job", search: Search, delivery: Delivery) -> Task:
-    """What the search finds in a job's source, and says."""
-    from restorer.restore.find import find_task
-
-    assert job.source != "-"
-    task, said = find_task(job.source, search)
-    if not delivery.quiet:
-        say(f"{one_line(str(job.source))}: {said}")
-    return task
-
-
-def _title(job: "Job", number: int, total: int) -> str:
-    name = "standard input" if job.source == "-" else one_line(Path(job.source).name)
-    return name if total == 1 else f"{number}/{total} {name}"
+def _title(plan: "Plan") -> str:
+    if not plan.is_single:
+        return f"{len(plan.jobs)} recordings"
+    source = plan.jobs[0].source
+    return "standard input" if source == "-" else one_line(Path(source).name)

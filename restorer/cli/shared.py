@@ -18,6 +18,7 @@ from restorer.cli.options import (
     GuidanceOption,
     IncludeOption,
     Inputs,
+    JobsOption,
     JsonOption,
     Machine,
     MethodOption,
@@ -73,6 +74,7 @@ def _restore(
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
     batch_size: BatchOption = 8,
+    jobs: JobsOption = 8,
     prior: PriorOption = DEFAULT_PRIOR,
     out: OutOption = None,
     overwrite: OverwriteOption = False,
@@ -96,4 +98,4 @@ def _restore(
     wanted = Wanted(format, bits, rate, clip_mode)
     album = Album(include, exclude, skip_existing, resume, dry_run, json)
     delivery = Delivery(out, overwrite, quiet, verbose, wanted, raw, sidecar, verify, album)
-    restore_all(inputs, task, asked, seed, Machine(prior, device, batch_size), delivery)
+    restore_all(inputs, task, asked, seed, Machine(prior, device, batch_size, jobs), delivery)

@@ -2,11 +2,14 @@
 
 import sys
 
+from restorer.hush import audible
+
 
 def say(line: str) -> None:
     """One line on standard error."""
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()
+    with audible:
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
 
 
 def one_line(message: str) -> str:

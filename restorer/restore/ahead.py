@@ -55,7 +55,7 @@ def read_ahead(source: Iterable[T], depth: int) -> Iterator[Iterator[T]]:
     finally:
         left.set()
         room.put(None)
-        _wait_for(thread)
+        wait_for(thread)
 
 
 @contextmanager
@@ -102,13 +102,13 @@ def write_behind(sink: Callable[[T], object], depth: int) -> Iterator[Callable[[
     finally:
         left.set()
         items.put(None)
-        _wait_for(thread)
+        wait_for(thread)
 
 
-def _wait_for(thread: Thread) -> None:
+def wait_for(thread: Thread) -> None:
     """Until it has ended, for what it works on is closed next; an interruption is raised after that."""
     try:
         thread.join()
     except BaseException:
-        _wait_for(thread)
+        wait_for(thread)
         raise

@@ -4,12 +4,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
-import torch
 
 from restorer.audio import Samples
+from restorer.restore.batches import Batches
 from restorer.restore.damage import Damage
-from restorer.restore.engine import restore_classically
-from restorer.restore.kept import CLASSICAL, Change, Kept
 from restorer.restore.stage import Done
 from restorer.restore.windows import Tape, Window
 
@@ -19,22 +17,19 @@ the end of a pipe waits for both."""
 
 
 class ClassicalStage:
-    """A `Stage`. damage: at the recording's rate, sample_rate (Hz). kept: windows of an earlier run.
+    """A `Stage`. damage: at the recording's rate, sample_rate (Hz).
 
     A window hears nothing beyond the recording's ends; one that reaches to its end stands for all that would follow.
     """
 
-    def __init__(
-        self, damage: Damage, sample_rate: int, channels: int, device: torch.device, done: Done, kept: Kept | None
-    ) -> None:
-        self._damage, self._rate, self._device, self._done, self._kept = damage, sample_rate, device, done, kept
+    def __init__(self, damage: Damage, sample_rate: int, channels: int, batches: Batches, done: Done) -> None:
+        self._damage, self._rate, self._batches, self._done = damage, sample_rate, batches, done
         self._length = round(WINDOW_S * sample_rate)
         self._windows: Iterator[Window] = iter(damage.windows(self._length))
         self._next: Window | None = next(self._windows, None)
         self._recording, self._change = Tape(channels), Tape(channels)
         self._given = 0  # frames that have left
         self.windows_restored = 0
-        self.notes: tuple[str, ...] = ()
 
     @property
     def position_s(self) -> float:
@@ -81,17 +76,7 @@ class ClassicalStage:
         samples = self._damage.heard(self._recording.view(first, stop), first)
         if self._damage.hurts(samples, first):
             weights = window.weights(self._length)[first - window.start : stop - window.start]
-            self._change.add(first, self._changed(first, samples).astype(np.float64) * weights[:, None])
+            change = self._batches.classical(first, samples, self._damage).astype(np.float64)
+            self._change.add(first, change * weights[:, None])
             self.windows_restored += 1
         self._done(1)
-
-    def _changed(self, first: int, samples: Samples) -> Change:
-        """(frames, channels): what the method adds to the samples from `first` on."""
-        found = None if self._kept is None else self._kept.find(CLASSICAL, first, None)
-        if found is not None:
-            return found
-        rows = torch.from_numpy(samples.T.astype(np.float32)).to(self._device)
-        change: Change = restore_classically(rows, [first] * len(rows), self._damage).cpu().numpy().T
-        if self._kept is not None:
-            self._kept.keep(CLASSICAL, first, None, change)
-        return change

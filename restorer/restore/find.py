@@ -33,14 +33,18 @@ _SAME_LEVEL = 1.02
 _SAME_CUTOFF = 1.1
 
 
-def detect_file(source: str | Path, wanted: Collection[Kind] = KINDS) -> Findings:
+def detect_file(
+    source: str | Path, wanted: Collection[Kind] = KINDS, *, check: Callable[[], None] = lambda: None
+) -> Findings:
     """Listens to a file, a pipe or "-" (standard input) to its end, in memory that does not grow with it.
 
-    wanted: the kinds of damage that are looked for. Raises AudioError where it cannot be read.
+    wanted: the kinds of damage that are looked for. check: called for each second; what it raises ends the search.
+    Raises AudioError where it cannot be read.
     """
     with open_reader(place_of(source)) as reader:
         detector = Detector(reader.format.sample_rate, reader.format.channels, wanted)
         while len(block := reader.read(round(_BLOCK_S * reader.format.sample_rate))):
+            check()
             detector.push(block)
     return detector.result()
 
@@ -58,9 +62,12 @@ def detect_signal(samples: NDArray[np.floating[Any]], sample_rate: int, wanted: 
     return detector.result()
 
 
-def find_task(source: Path, search: Search) -> tuple[Task, str]:
-    """The task for a recording, UNDAMAGED where there is nothing to do; and in one line what was found."""
-    return task_of(detect_file(source, search.wanted), search)
+def find_task(source: Path, search: Search, check: Callable[[], None]) -> tuple[Task, str]:
+    """The task for a recording, UNDAMAGED where there is nothing to do; and in one line what was found.
+
+    check: see `detect_file`.
+    """
+    return task_of(detect_file(source, search.wanted, check=check), search)
 
 
 def task_of(findings: Findings, search: Search = EVERY_KIND) -> tuple[Task, str]:

@@ -10,6 +10,7 @@ from restorer.audio import AudioFormat, AudioReader, Samples, open_reader, open_
 from restorer.audio.metadata import NO_METADATA, read_metadata
 from restorer.prior import Prior
 from restorer.restore.ahead import read_ahead, write_behind
+from restorer.restore.batches import Engine, OwnEngine
 from restorer.restore.fit import require_fit
 from restorer.restore.kept import Kept
 from restorer.restore.outlet import Outlet
@@ -64,19 +65,22 @@ def restore_file(
     verify: bool = True,
     progress: Callable[[Progress], None] | None = None,
     kept: Kept | None = None,
+    engine: Engine | None = None,
 ) -> Report:
     """Restores a file, a pipe or "-" (standard input) into another ("-": standard output), in bounded memory.
 
     settings: None is what was measured to be good for the task (`preset_of`). seed: the same one, the same result.
     batch_size: windows that a GPU restores at once. wanted: another format than the input's. raw: the format of a
     source that is nothing but samples. verify: report how far what was sound stayed so, and read a file back before it
-    gets its name. progress: called after each window. kept: windows of an earlier run, to which new ones are added. The
+    gets its name. progress: called after each window. kept: windows of an earlier run, to which new ones are added.
+    engine: who restores windows, if several recordings share one; its `check` may end the restoration at any time. The
     target appears complete or not at all; where nothing is to be restored it is a copy. Raises UsageError for a task
     that does not fit the recording or a target that exists without overwrite, AudioError for what cannot be read or
     written.
     """
     source, target = place_of(source), place_of(target)
     settings = preset_of(task) if settings is None else settings
+    engine = OwnEngine(prior, batch_size) if engine is None else engine
     with open_reader(source, raw) as reader:
         heard = reader.format
         name = "standard input" if source == "-" else str(source)
@@ -88,13 +92,15 @@ def restore_file(
         stream = RestoringStream(
             task, prior, settings, heard.sample_rate, heard.channels, seed=seed, total=reader.frames,
             batch_size=batch_size if file else min(batch_size, _LIVE_BATCH), progress=progress,
-            kept=kept,
+            kept=kept, engine=engine,
         )  # fmt: skip
         metadata = NO_METADATA if file is None else read_metadata(file, heard, reader.tags)
         tags = {} if metadata.replaces_strings(form) else reader.tags
-        writer = open_writer(target, form, overwrite=overwrite, tags=tags, metadata=metadata, read_back=verify)
+        writer = open_writer(
+            target, form, overwrite=overwrite, tags=tags, metadata=metadata, read_back=verify, check=engine.check
+        )
         with Outlet(writer, task, heard, wanted, seed) as outlet:
-            _run(reader, stream, outlet, reads_ahead=is_file, writes_behind=is_file and target != "-")
+            _run(reader, stream, outlet, engine.check, reads_ahead=is_file, writes_behind=is_file and target != "-")
             verifier = outlet.verifier
             verification = verifier.finish()
             copied = (
@@ -119,8 +125,9 @@ def _known_s(reader: AudioReader) -> float | None:
 
 
 def _run(
-    reader: AudioReader, stream: RestoringStream, outlet: Outlet, *, reads_ahead: bool, writes_behind: bool
-) -> None:
+    reader: AudioReader, stream: RestoringStream, outlet: Outlet, check: Callable[[], None], *, reads_ahead: bool,
+    writes_behind: bool,
+) -> None:  # fmt: skip
     def deliver(heard_and_done: tuple[Samples, Samples]) -> None:
         heard, done = heard_and_done
         outlet.heard(heard)
@@ -136,6 +143,7 @@ def _run(
         write_behind(deliver, depth) if writes_behind else nullcontext(deliver) as put,
     ):
         for block in blocks:
+            check()
             put((block, stream.push(block)))
         rest = stream.finish()
         put((rest[:0], rest))

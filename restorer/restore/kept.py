@@ -2,7 +2,7 @@
 
 A file beside the result, `.NAME.HASH.restorer-part`: a line with the key of the run, then one record a window, appended
 as it is finished, each with a checksum, so that what a crash tore is computed again. It takes 4 bytes a sample at the
-prior's rate, a third more where windows overlap (28 MB a minute of stereo at 44.1 kHz); there is one at a time, of the
+prior's rate, a third more where windows overlap (28 MB a minute of stereo at 44.1 kHz); there is one for each
 recording in work. A finished recording of several leaves its key there until all are finished.
 """
 
@@ -20,7 +20,7 @@ from typing import BinaryIO, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from restorer.audio.lock import hidden_name, lock
+from restorer.audio.lock import folders, hidden_name, lock
 from restorer.digest import file_hash
 from restorer.errors import AudioError
 
@@ -151,8 +151,9 @@ class Kept:
         self.note = f"finished windows could not be kept ({error.strerror}); if it is cut off, it begins anew"
 
     def _begin(self) -> BinaryIO:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        file = os.fdopen(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666), "rb+")
+        with folders:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            file = os.fdopen(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666), "rb+")
         self._take_up(file)
         return file
 

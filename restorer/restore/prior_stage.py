@@ -15,8 +15,7 @@ from restorer.restore.windows import Tape, Window
 class PriorStage:
     """A `Stage`. damage: of recordings at sample_rate (Hz) as the prior hears them.
 
-    To rounding the result does not depend on batch_size, the number of windows (channels counted) that the network sees
-    at once.
+    To rounding the result does not depend on at_once, the number of windows that the network sees together.
     """
 
     def __init__(
@@ -26,11 +25,11 @@ class PriorStage:
         sample_rate: int,
         channels: int,
         batches: Batches,
-        batch_size: int,
+        at_once: int,
         done: Done,
     ) -> None:
         self._damage, self._prior, self._rate, self._batches, self._done = damage, prior, sample_rate, batches, done
-        self._at_once = windows_at_once(prior, batch_size, channels)
+        self._at_once = at_once
         # at the recording's rate: what came in, and what is to be added
         self._to_prior = Resampler(sample_rate, prior.sample_rate, channels)
         self._to_file = Resampler(prior.sample_rate, sample_rate, channels)
@@ -41,10 +40,6 @@ class PriorStage:
         self._next: Window | None = next(self._windows, None)
         self._ready: list[tuple[Window, Samples]] = []
         self.windows_restored = 0
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        return self._batches.notes
 
     @property
     def position_s(self) -> float:
@@ -129,11 +124,3 @@ class PriorStage:
         changing = [window.rise[0] for window, _ in self._ready] + ([self._next.rise[0]] if self._next else [])
         settled = self._heard.end if ended else min([self._heard.end, *changing])
         return self._change.take(max(settled, self._change.start))
-
-
-def windows_at_once(prior: Prior, batch_size: int, channels: int) -> int:
-    """How many windows of a recording are restored together.
-
-    On a CPU they gain nothing from company (`restore_windows`), so that none waits for others.
-    """
-    return 1 if prior.device.type == "cpu" else max(1, batch_size // channels)

@@ -18,10 +18,6 @@ class Stage(Protocol):
     windows_restored: int
 
     @property
-    def notes(self) -> tuple[str, ...]:
-        """What went otherwise than asked, in lines for the user."""
-
-    @property
     def position_s(self) -> float:
         """Up to where it has heard the recording, in seconds."""
 

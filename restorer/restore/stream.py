@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from restorer.audio import Samples
 from restorer.audio.samples import as_table, require_finite
 from restorer.prior import Prior
-from restorer.restore.batches import Batches
+from restorer.restore.batches import Batches, Engine, OwnEngine
 from restorer.restore.classical_stage import WINDOW_S, ClassicalStage
 from restorer.restore.damage import stages_of
 from restorer.restore.fit import require_fit
 from restorer.restore.kept import Kept
-from restorer.restore.prior_stage import PriorStage, windows_at_once
+from restorer.restore.prior_stage import PriorStage
 from restorer.restore.settings import Settings, preset_of
 from restorer.restore.stage import Stage
 from restorer.restore.task import Task
@@ -38,7 +38,8 @@ class RestoringStream:
     does not depend on the sizes of the blocks nor, to rounding, on batch_size, the number of windows (channels counted)
     that the network sees at once. What the damage spares comes back bit for bit.
     total: the frames to come, if known, for the progress. kept: windows of an earlier run, to which new ones are
-    added. Raises UsageError for a task that does not fit the rate, or that the method cannot do.
+    added. engine: who restores windows, if several recordings share one. Raises UsageError for a task that does not
+    fit the rate, or that the method cannot do.
     """
 
     def __init__(
@@ -54,19 +55,23 @@ class RestoringStream:
         total: int | None = None,
         progress: Callable[[Progress], None] | None = None,
         kept: Kept | None = None,
+        engine: Engine | None = None,
     ) -> None:
         self._report = progress
+        engine = OwnEngine(prior, batch_size) if engine is None else engine
+        batches = Batches(engine, settings, seed, kept)
+        at_once = max(1, min(engine.room, batch_size) // channels)
         damage = stages_of(task, settings.method, sample_rate, prior.sample_rate)
         self._classical = self._prior = None
         if damage.classical is not None:
-            self._classical = ClassicalStage(damage.classical, sample_rate, channels, prior.device, self._done, kept)
+            self._classical = ClassicalStage(damage.classical, sample_rate, channels, batches, self._done)
         if damage.prior is not None:
-            batches = Batches(prior, settings, seed, kept)
-            self._prior = PriorStage(damage.prior, prior, sample_rate, channels, batches, batch_size, self._done)
+            self._prior = PriorStage(damage.prior, prior, sample_rate, channels, batches, at_once, self._done)
         self._stages: list[Stage] = [stage for stage in (self._classical, self._prior) if stage is not None]
+        self._batches = batches
         self._nothing: Samples = np.zeros((0, channels))
         self._arrived = 0
-        self._window_s = windows_at_once(prior, batch_size, channels) * prior.length / prior.sample_rate
+        self._window_s = at_once * prior.length / prior.sample_rate
         self.windows_done = 0
         self._total_s = None if total is None else total / sample_rate
         self._windows_total = None if total is None else sum(self.count(total))
@@ -74,7 +79,7 @@ class RestoringStream:
     @property
     def notes(self) -> tuple[str, ...]:
         """What went otherwise than asked, in lines for the user."""
-        return tuple(note for stage in self._stages for note in stage.notes)
+        return self._batches.notes
 
     @property
     def windows_classical(self) -> int:

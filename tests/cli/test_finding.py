@@ -71,6 +71,9 @@ def tasks(monkeypatch):
         return Report(target)
 
     monkeypatch.setitem(sys.modules, "restorer.prior", SimpleNamespace(load_prior=lambda name, device: "a prior"))
+    own = SimpleNamespace(room=1, most=None, check=lambda: None)
+    own_engine = SimpleNamespace(OwnEngine=lambda prior, batch_size: own)
+    monkeypatch.setitem(sys.modules, "restorer.restore.batches", own_engine)
     monkeypatch.setitem(sys.modules, "restorer.restore.job", SimpleNamespace(restore_file=restore_file))
     monkeypatch.setitem(sys.modules, "restorer.cli.device", SimpleNamespace(choose_device=lambda word: word))
     return asked

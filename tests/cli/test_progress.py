@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from restorer.cli import progress as module
-from restorer.cli.progress import Bar
+from restorer.cli.progress import Bar, Together
 from restorer.cli.speak import one_line
 
 
@@ -42,6 +42,20 @@ def test_it_shows_windows_speed_and_time_left(monkeypatch):
 def test_without_a_total_it_shows_what_is_done(monkeypatch):
     text = shown(monkeypatch, Terminal(), [at(1, None), at(2, None)])
     assert "take.wav 2 windows, 3x real time, " in text
+
+
+def test_recordings_together_have_one_bar_of_seconds(monkeypatch):
+    screen = Terminal()
+    monkeypatch.setattr("sys.stderr", screen)
+    for lengths_s, said in (((10.0, 30.0), "| 15/40 s, "), ((10.0, None), "two 15 s, ")):
+        with Bar("two", unit="s") as bar:
+            together = Together(bar, lengths_s)
+            together.update(1, 2.0)
+            sleep(0.11)
+            together.update(1, 5.0)
+            sleep(0.11)
+            together.finish(0)  # whether it was restored or not
+        assert said in screen.getvalue()
 
 
 @pytest.mark.parametrize(("screen", "options"), [(io.StringIO(), {}), (Terminal(), {"quiet": True})])

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from restorer.errors import RestorerError
-from restorer.restore import batches, prior_stage
+from restorer.restore import batches
 from restorer.restore.job import restore_file
 from restorer.restore.settings import BWE
 from restorer.restore.stream import RestoringStream
@@ -34,10 +34,11 @@ class Small:
         monkeypatch.setattr(batches, "restore_windows", restored)
 
 
-def gathered(monkeypatch, sound, batch_size):
+def gathered(sound, batch_size):
     """What a stream makes of it that gathers windows into batches, as it does for a GPU."""
-    monkeypatch.setattr(prior_stage, "windows_at_once", lambda prior, batch_size, channels: batch_size // channels)
-    stream = RestoringStream(TASK, WhitePrior(), QUICK, 8000, 2, batch_size=batch_size)
+    engine = batches.OwnEngine(WhitePrior(), batch_size)
+    engine.room = batch_size
+    stream = RestoringStream(TASK, WhitePrior(), QUICK, 8000, 2, batch_size=batch_size, engine=engine)
     return np.concatenate([stream.push(sound), stream.finish()]), stream.notes
 
 
@@ -47,10 +48,10 @@ def gathered(monkeypatch, sound, batch_size):
 )
 def test_the_batch_halves_until_it_fits_and_the_result_is_the_same(monkeypatch, room, error):
     sound = 0.1 * np.random.default_rng(0).standard_normal((20000, 2))
-    whole, notes = gathered(monkeypatch, sound, 8)
+    whole, notes = gathered(sound, 8)
     assert notes == ()
     engine = Small(monkeypatch, room, error)
-    halved, notes = gathered(monkeypatch, sound, 8)
+    halved, notes = gathered(sound, 8)
     np.testing.assert_array_equal(halved, whole)  # on a CPU, where windows go one by one
     fits = max(size for size in engine.sizes if size <= room)
     assert engine.sizes[0] == 8

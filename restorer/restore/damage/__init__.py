@@ -1,6 +1,7 @@
 """Each task as the stages of a restoration need it: the operator, where it hurts, and what may be changed."""
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple, Protocol, Self
 
 from torch import Tensor
@@ -31,9 +32,16 @@ RINGING = 24
 
 _PEAKS_BELOW_HZ = 2000.0
 
+# The same numbers, the same object: so recordings that suffer from the same have equal damage.
+_low_pass = lru_cache(LowPass.kaiser)
+_hard_clip = lru_cache(HardClip.symmetric)
+
 
 class Damage(Protocol):
-    """A task at the rate of the stage that deals with it (tensors), and at the file's rate (Samples)."""
+    """A task at the rate of the stage that deals with it (tensors), and at the file's rate (Samples).
+
+    Equal ones do the same to windows.
+    """
 
     @property
     def degradation(self) -> Degradation: ...
@@ -119,14 +127,14 @@ def damage_of(task: Task, file_rate: int, rate: int, least_clipping: float = 0.0
     """
     match task:
         case BandwidthExtension(cutoff_hz):
-            return LostHighs(LowPass.kaiser(cutoff_hz, rate), rate)
+            return LostHighs(_low_pass(cutoff_hz, rate), rate)
         case Inpainting(gaps_s):
             spans = file_spans(gaps_s, rate)
             near = spans if file_rate == rate else widened(spans, RINGING)
             return LostSpans(Gaps(near), Gaps(file_spans(gaps_s, file_rate)), rate)
         case Declipping(threshold):
-            trusted = LowPass.kaiser(min(_PEAKS_BELOW_HZ, rate / 4), rate)
-            return LostPeaks(HardClip.symmetric(threshold), rate, trusted, least_clipping)
+            trusted = _low_pass(min(_PEAKS_BELOW_HZ, rate / 4), rate)
+            return LostPeaks(_hard_clip(threshold), rate, trusted, least_clipping)
         case Repair(parts):
             return _several([damage_of(part, file_rate, rate, least_clipping) for part in parts])
 

@@ -6,13 +6,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _STDERR = 2
-_one_at_a_time = threading.Lock()  # else one thread would take another's silence for what it is to restore
+
+audible = threading.Lock()
+"""Held while what is written on standard error must arrive, and while it is silenced."""
 
 
 @contextmanager
 def hushed() -> Iterator[None]:
-    """While it lasts, what the process writes on its standard error (descriptor 2) is dropped, whoever writes it."""
-    with _one_at_a_time:
+    """While it lasts, what the process writes on its standard error (descriptor 2) is dropped, whoever writes it but
+    for who holds `audible`, and so keeps others waiting for the milliseconds that this should take."""
+    with audible:
         try:
             kept = os.dup(_STDERR)
         except OSError:  # there is no standard error
