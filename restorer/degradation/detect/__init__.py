@@ -35,7 +35,7 @@ class Cutoff:
     """Nothing is left above cutoff_hz in a channel. is_codec: a lossy codec's own low-pass, which is no damage.
 
     range_hz: the least and the greatest cutoff of its stretches of some 20 s; stretches: where it changes, else one.
-    fall_db: how much more the level drops there than music does by itself. confidence: 0 to 1.
+    fall_db: how far down the low-pass is seen, above the noise. confidence: 0 to 1.
     """
 
     channel: int
