@@ -98,7 +98,7 @@ class SpectrumMeter:
         if self._part.frames:
             edge = self._part.edge(self._rate, self._size)
             here = Stretch(self._part_from / self._rate, self._position / self._rate, edge)
-            if self._stretches and _same(self._stretches[-1].edge, edge):
+            if self._stretches and same(self._stretches[-1].edge, edge):
                 here = Stretch(self._stretches[-1].start_s, here.stop_s, _surer(self._stretches.pop().edge, edge))
             self._stretches.append(here)
         self._part = _Sums(self._size)
@@ -170,7 +170,8 @@ def _confidence(score: float) -> float:
     return float(1 - 0.5 * 5 ** (1 - score)) if score < 4 else 0.999
 
 
-def _same(one: Edge | None, other: Edge | None) -> bool:
+def same(one: Edge | None, other: Edge | None) -> bool:
+    """Whether the cutoffs differ by no more than the scatter of gentle ones, 10 %."""
     if one is None or other is None:
         return one is other
     return abs(np.log(one.cutoff_hz / other.cutoff_hz)) < 0.1 and one.is_codec == other.is_codec

@@ -80,6 +80,8 @@ def lowest_fall(hz: Spectrum, loud_db: Spectrum, quiet_db: Spectrum, seconds: fl
         cutoff_hz = float(filters.hz[best])
         last = min(views[0].n_seen, int(np.searchsorted(filters.bands_hz, below_hz))) - 1
         comes_and_goes = bool(np.any(np.abs(np.log2(apart / cutoff_hz)) < _BESIDE_OCTAVES))
+        if fall and comes_and_goes:  # above it something is left, at times
+            return fall
         fall = Fall(cutoff_hz, float(-filters.curves[best, last]), more / least, comes_and_goes)
         below_hz = _NEXT * cutoff_hz
 
