@@ -94,7 +94,8 @@ def _most_likely(gain: Spectrum, sought: NDArray[np.bool_], is_gentle: NDArray[n
 
 @dataclass(frozen=True)
 class _Filters:
-    """Low-passes at the middles of bands: curves (filters, bands) in dB, whitened as `whitening` (bands, bands) does a spectrum: what the bands below predict is taken away."""
+    """Low-passes at the middles of bands: curves (filters, bands) in dB; whitened by `whitening` (bands, bands), which
+    takes away what the bands below predict."""
 
     bands_hz: Spectrum
     hz: Spectrum
