@@ -59,7 +59,7 @@ def _rectangular_window() -> tuple[Spectrum, Spectrum]:
 def _resampler(begins: float) -> tuple[Spectrum, Spectrum]:
     """A linear-phase low-pass by Kaiser's window: (frequency, of that where it ends, level in dB)."""
     attenuation_db = _KAISER_BETA / 0.1102 + 8.7
-    taps = round((attenuation_db - 7.95) / (2.285 * np.pi * (1 - begins) / 2)) | 1
+    taps = round((attenuation_db - 7.95) / (2.285 * np.pi * (1 - begins))) | 1
     middle = (1 + begins) / 4  # of the fall, in cycles a sample, where 0.5 is its end
     response = np.sinc(2 * middle * (np.arange(taps) - taps // 2)) * np.kaiser(taps, _KAISER_BETA)
     level = np.abs(np.fft.rfft(response / response.sum(), 1 << 13))
