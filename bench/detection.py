@@ -30,11 +30,11 @@ import numpy as np
 import soundfile
 import soxr
 import torch
-from dev_clips import NO_ORIGINAL, SUFFIXES
-from dev_measures import Clip
+from dev_clips import NO_ORIGINAL
 from results import write_section
 from scipy import signal
 
+from restorer.bench.recordings import Clip, sound_files
 from restorer.bench.speed import Machine, cpu_name
 from restorer.degradation.detect import Detector, Findings, Kind
 from restorer.errors import AudioError, RestorerError
@@ -71,8 +71,8 @@ class Outcome:
 def load(folder: Path, seconds: float) -> list[Clip]:
     """The clean recordings, one channel of each; AudioError for a folder without any that lasts so long."""
     clips = []
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(NO_ORIGINAL):
+    for path in sound_files(folder):
+        if not path.name.startswith(NO_ORIGINAL):
             samples, rate = soundfile.read(path, always_2d=True)
             if len(samples) >= seconds * rate:
                 clips.append(Clip(path.stem, samples[:, 0], rate))

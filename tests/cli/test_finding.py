@@ -1,6 +1,7 @@
 """`restorer detect`, and `auto`: what is said, what is written, and that nothing is changed where nothing is wrong."""
 
 import json
+import re
 import shlex
 import sys
 from dataclasses import dataclass
@@ -93,7 +94,7 @@ def test_each_file_is_a_block_with_what_repairs_it(folder, capsys):
     clean, clipped, dull, gaps = blocks.values()
     assert clean.strip() == "nothing found"
     assert "peaks were cut at 0.2 " in clipped
-    assert "nothing is left above 20" in dull
+    assert re.search(r"nothing is left above (19|20)\d\d Hz", dull)
     assert "2 stretches of digital zero found, 0.052 s in all" in gaps
     assert contents(folder) == before
 

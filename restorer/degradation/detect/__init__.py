@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restorer.degradation.detect.clipping import Ceiling, PeakMeter
-from restorer.degradation.detect.cutoff import Edge, SpectrumMeter, Stretch
+from restorer.degradation.detect.cutoff import Edge, SpectrumMeter, Stretch, same
 from restorer.degradation.detect.gaps import GapMeter
 from restorer.degradation.detect.missing import GapKind, Hole
 
@@ -35,7 +35,7 @@ class Cutoff:
     """Nothing is left above cutoff_hz in a channel. is_codec: a lossy codec's own low-pass, which is no damage.
 
     range_hz: the least and the greatest cutoff of its stretches of some 20 s; stretches: where it changes, else one.
-    fall_db: how much more the level drops there than music does by itself. confidence: 0 to 1.
+    fall_db: how far down the low-pass is seen, above the noise. confidence: 0 to 1.
     """
 
     channel: int
@@ -149,8 +149,7 @@ class Detector:
         found = []
         for channel, meter in enumerate(self._spectra):
             edge, stretches = meter.result()
-            # Where the whole shows no edge, most of its stretches may: the loudest music had its highs.
-            edge = edge or _prevailing(stretches)
+            edge = _of_the_whole(edge, stretches)
             if edge is not None:
                 cutoffs = [each.edge.cutoff_hz for each in stretches if each.edge] or [edge.cutoff_hz]
                 found.append(
@@ -162,13 +161,16 @@ class Detector:
         return tuple(found)
 
 
-def _prevailing(stretches: tuple[Stretch, ...]) -> Edge | None:
-    """The edge of the longest stretch, if stretches with an edge make up more than half."""
+def _of_the_whole(edge: Edge | None, stretches: tuple[Stretch, ...]) -> Edge | None:
+    """Its own edge, where stretches do not differ from it; else the highest of theirs, above which nothing is left, if
+    stretches with an edge make up more than half."""
     edges = [each for each in stretches if each.edge is not None]
+    if not edges or (edge is not None and all(same(edge, each.edge) for each in edges)):
+        return edge
     total = sum(each.stop_s - each.start_s for each in stretches)
-    if not edges or sum(each.stop_s - each.start_s for each in edges) <= total / 2:
+    if sum(each.stop_s - each.start_s for each in edges) <= total / 2:
         return None
-    return max(edges, key=lambda each: each.stop_s - each.start_s).edge
+    return max((each.edge for each in edges if each.edge), key=lambda it: it.cutoff_hz)
 
 
 def _levels(ceilings: list[tuple[Ceiling, ...]]) -> tuple[ClipLevel, ...]:

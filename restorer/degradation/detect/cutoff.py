@@ -1,18 +1,18 @@
-"""Where a low-pass has cut: a fall of the long-term spectrum that is steeper than music's own.
+"""Where a low-pass has cut: a fall of the long-term spectrum that music's own slope does not explain.
 
-Music falls by up to 30 dB an octave, and its partials make the spectrum rough; a low-pass takes partials and the noise
-between them alike, within a fraction of an octave. So levels just below and just above every frequency are compared, as
-medians, less what the slope of the octave below makes expect. Where the fall is large, Butterworth's curves of many
-orders, from gentle to a cliff, are laid over its first decibels; the one that fits best has the cutoff.
+Two spectra are kept, of loud moments and of quiet ones: the first hears partials, the second the noise between notes,
+and a low-pass has taken of both alike. Which low-pass it was, steepness.py tells.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from restorer.degradation.detect.steepness import Spectrum, fitted, suspect
+from restorer.degradation.detect.lowpasses import Spectrum
+from restorer.degradation.detect.steepness import lowest_fall
 
-WINDOW_S = 0.19
+WINDOW_S = 0.38
+KAISER_BETA = 16.0  # leaks less than 24 bits' noise into what a low-pass has emptied
 QUIET = 1e-5  # of the mean square of the loudest frame so far: 50 dB below it a frame tells of noise alone
 SILENT = 1e-9  # mean square; -90 dB of full scale
 NEAR_NYQUIST = 0.9  # anti-alias filters work above it
@@ -22,15 +22,16 @@ CODEC_FROM_HZ = 14_500.0  # the lowest low-pass that lossy codecs choose at usua
 _ISLANDS = 0.03  # of the frames; recordings that no codec has touched have none
 _BAND_HZ = 1000.0
 _NOTHING_DB = -160.0  # a bin, where the top of the spectrum is emptier still
-_ROOTS = (1, 2, 4)
+_BLOCK = 4  # frames, 0.8 s: time for a note to begin
+_QUIET_POWER = -0.25  # of the power, whose mean is ruled by what is quiet
 _TINY = 1e-24  # power a bin, -240 dB: below what float64 leaves of full scale
 
 
 @dataclass(frozen=True)
 class Edge:
-    """Nothing is left above cutoff_hz; fall_db: how much more the level drops there than music does by itself.
+    """Nothing is left above cutoff_hz; fall_db: how far down its fall is seen.
 
-    has_holes: the octave below has the time-frequency holes of a lossy codec; confidence: 0 to 1.
+    has_holes: below it bands come and go as a lossy codec makes them; confidence: 0 to 1.
     """
 
     cutoff_hz: float
@@ -62,7 +63,7 @@ class SpectrumMeter:
     def __init__(self, sample_rate: int) -> None:
         self._rate = sample_rate
         self._size = 1 << round(np.log2(WINDOW_S * sample_rate))
-        self._window = np.blackman(self._size)
+        self._window = np.kaiser(self._size, KAISER_BETA)
         self._norm = 2 / (np.sum(self._window**2) * self._size)
         self._held = np.zeros(0)
         self._position = 0
@@ -83,11 +84,12 @@ class SpectrumMeter:
         self._held = held.copy()
 
     def _add(self, frame: Spectrum) -> None:
-        energy = float(np.mean(frame**2))
+        windowed = frame * self._window
+        energy = float(np.sum(windowed**2) / np.sum(self._window**2))
         self._loudest = max(self._loudest, energy)
         if energy < max(SILENT, QUIET * self._loudest):
             return
-        power = np.abs(np.fft.rfft(frame * self._window)) ** 2 * self._norm
+        power = np.abs(np.fft.rfft(windowed)) ** 2 * self._norm
         has_islands = _has_islands(power, self._rate)
         self._whole.add(power, has_islands)
         self._part.add(power, has_islands)
@@ -96,7 +98,7 @@ class SpectrumMeter:
         if self._part.frames:
             edge = self._part.edge(self._rate, self._size)
             here = Stretch(self._part_from / self._rate, self._position / self._rate, edge)
-            if self._stretches and _same(self._stretches[-1].edge, edge):
+            if self._stretches and same(self._stretches[-1].edge, edge):
                 here = Stretch(self._stretches[-1].start_s, here.stop_s, _surer(self._stretches.pop().edge, edge))
             self._stretches.append(here)
         self._part = _Sums(self._size)
@@ -110,37 +112,43 @@ class SpectrumMeter:
 
 
 class _Sums:
-    """Sums over frames, bin by bin: of the power, and of its roots, which hear more of what lies between loud moments
-    and less of single clicks; and the number of frames with islands."""
+    """Sums over frames, bin by bin. Loud: the geometric mean of blocks' mean powers, so that every block's loudest
+    moments count, and a single click for no more than one block. Quiet: the power mean of exponent -1/4."""
 
     def __init__(self, size: int) -> None:
-        self._sums = np.zeros((len(_ROOTS), size // 2 + 1))
-        self._islands = 0
+        bins = size // 2 + 1
+        self._block, self._loud, self._quiet = np.zeros(bins), np.zeros(bins), np.zeros(bins)
+        self._in_block = self._blocks = self._islands = 0
         self.frames = 0
 
     def add(self, power: Spectrum, has_islands: bool) -> None:
-        root = np.sqrt(power)
-        self._sums += (power, root, np.sqrt(root))
+        self._block += power
+        self._quiet += (power + _TINY) ** _QUIET_POWER
         self._islands += has_islands
         self.frames += 1
+        self._in_block += 1
+        if self._in_block == _BLOCK:
+            self._close_block()
+
+    def _close_block(self) -> None:
+        self._loud += np.log10(self._block / self._in_block + _TINY)
+        self._blocks += 1
+        self._in_block = 0
+        self._block[:] = 0
 
     def edge(self, rate: int, size: int) -> Edge | None:
         if not self.frames:
             return None
+        if not self._blocks:
+            self._close_block()
         hz: Spectrum = np.fft.rfftfreq(size, 1 / rate).astype(np.float64)
-        mean, usual, even = (
-            10 * np.log10((total / self.frames) ** root + _TINY) for total, root in zip(self._sums, _ROOTS, strict=True)
-        )
-        seconds = self.frames * size / 2 / rate
-        found = suspect(hz, usual, mean, seconds)
-        if found is None:
+        loud = 10 * self._loud / self._blocks
+        quiet = 10 / _QUIET_POWER * np.log10(self._quiet / self.frames)
+        fall = lowest_fall(hz, loud, quiet, self.frames * size / 2 / rate, rate)
+        if fall is None or fall.cutoff_hz >= NEAR_NYQUIST * rate / 2:
             return None
-        near_hz, score, fall_db, octaves = found
-        has_holes = self._islands > _ISLANDS * self.frames
-        cutoff_hz = fitted(hz, mean if has_holes else even, near_hz, fall_db, octaves)
-        if cutoff_hz >= NEAR_NYQUIST * rate / 2:
-            return None
-        return Edge(cutoff_hz, fall_db, has_holes, _confidence(score))
+        has_holes = fall.comes_and_goes or self._islands > _ISLANDS * self.frames
+        return Edge(fall.cutoff_hz, fall.fall_db, has_holes, _confidence(fall.score))
 
 
 def _has_islands(power: Spectrum, rate: int) -> bool:
@@ -158,11 +166,12 @@ def _has_islands(power: Spectrum, rate: int) -> bool:
 
 
 def _confidence(score: float) -> float:
-    """0.5 for a fall that just passes, 0.9 for one of twice as many decibels, towards 1."""
+    """0.5 for a fall that just passes, 0.9 for one of twice the evidence, towards 1."""
     return float(1 - 0.5 * 5 ** (1 - score)) if score < 4 else 0.999
 
 
-def _same(one: Edge | None, other: Edge | None) -> bool:
+def same(one: Edge | None, other: Edge | None) -> bool:
+    """Whether the cutoffs differ by no more than the scatter of gentle ones, 10 %."""
     if one is None or other is None:
         return one is other
     return abs(np.log(one.cutoff_hz / other.cutoff_hz)) < 0.1 and one.is_codec == other.is_codec

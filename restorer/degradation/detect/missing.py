@@ -64,16 +64,16 @@ def constant(wave: Wave, rate: int, highest: float) -> Iterator[Hole]:
             yield Hole(first, stop, "held" if value else "zero", confidence, value)
 
 
-_REPEAT_SAMPLES = 32  # equal ones in a row are no chance
+_REPEAT_SAMPLES = 16  # fewer than 1 ms has at 22.05 kHz; equal ones in a row are no chance
 _LONGEST_REPEAT_S = 0.1  # a buffer; what comes back later may be music that was made of loops
-_ANCHORS = 15
+_ANCHORS = 3
 _SEAM = 3.0  # times the sharpest bends of the music beside it
 
 
 def repeated(wave: Wave, rate: int) -> Iterator[Hole]:
     """A buffer that was played twice: samples equal to those just before them, with a jump where they begin.
 
-    Every run of 32 samples gets a number that depends on them alone; equal numbers (of a sixteenth of them, chosen by
+    Every run of 16 samples gets a number that depends on them alone; equal numbers (of a quarter of them, chosen by
     their own digits) are compared sample by sample.
     """
     if len(wave) < 4 * _REPEAT_SAMPLES:
@@ -174,12 +174,15 @@ def _outlined(wave: Wave, first: int, stop: int, rate: int) -> Hole | None:
     edge = max(12, round(1e-3 * rate))
     floor = _rms(wave[first:stop]) + 1e-9
     sides = [_rms(wave[first - edge : first]), _rms(wave[stop : stop + edge])]
-    fade = _rms(wave[first - beside : first])
-    # Right at its edges the sound must be there in full: a fade is no gap.
-    if min(sides) < 0.3 * fade or min(sides) < _FAINT * floor:
+    around = [_rms(wave[first - beside : first]), _rms(wave[stop : stop + beside])]
+    corners = [_corner(wave, at, beside) for at in (first, stop)]
+    if min(sides) < _FAINT * floor:
+        return None
+    # Right at its edges the sound must be there in full, or turn at a corner: a fade is no gap.
+    if any(side < 0.3 * own and corner < _CORNER for side, own, corner in zip(sides, around, corners, strict=True)):
         return None
     # A slow wave that lingers at zero comes and goes in a curve; what is missing begins or ends at a corner.
-    if stop - first < _LINGERING_S * rate and max(_corner(wave, at, beside) for at in (first, stop)) < _CORNER:
+    if stop - first < _LINGERING_S * rate and max(corners) < _CORNER:
         return None
     return Hole(first, stop, "dropout", float(1 - 0.5 * min(1.0, _FAINT * floor / min(sides))))
 
