@@ -22,7 +22,7 @@ from results import write_section
 from restorer.bench.speed import TaskName, Timing, describe, timings
 from restorer.errors import RestorerError
 from restorer.prior import Prior, load_prior, new_prior
-from restorer.restore.settings import BWE, DECLIP, INPAINT, Settings
+from restorer.restoration.settings import BWE, DECLIP, INPAINT, Settings
 from restorer.shipped import DEFAULT_PRIOR
 
 PAPER = "cqtdiff-22k"

@@ -25,9 +25,9 @@ from restorer.bench.speed import describe
 from restorer.errors import RestorerError, UsageError
 from restorer.metrics.signals import Signal
 from restorer.prior import Prior, load_prior
-from restorer.restore.settings import BWE, DECLIP, INPAINT, Settings
-from restorer.restore.stream import restore_signal
-from restorer.restore.task import BandwidthExtension, Declipping, Inpainting, Task
+from restorer.restoration.settings import BWE, DECLIP, INPAINT, Settings
+from restorer.restoration.stream import restore
+from restorer.restoration.task import BandwidthExtension, Declipping, Inpainting, Task
 from restorer.shipped import DEFAULT_PRIOR
 
 NO_ORIGINAL = "waller"
@@ -131,7 +131,7 @@ def engine_restorers(prior: Prior, seed: int, n_steps: int | None = None) -> Res
 
     def restored(x: Signal, rate: int, task: Task, preset: Settings) -> Signal:
         settings = preset if n_steps is None else replace(preset, n_steps=n_steps)
-        return restore_signal(x, rate, task, prior, settings, seed=seed)
+        return restore(x, rate, task, prior, settings, seed=seed)
 
     return Restorers(
         bwe=lambda x, rate, cutoff_hz: restored(x, rate, BandwidthExtension(cutoff_hz), BWE),

@@ -34,12 +34,12 @@ from restorer.errors import RestorerError
 from restorer.metrics.seams import overlap_level_difference
 from restorer.metrics.signals import Mask, Signal
 from restorer.prior import Prior, load_prior
-from restorer.restore.damage import damage_of
-from restorer.restore.engine import restore_windows
-from restorer.restore.settings import BWE, Settings
-from restorer.restore.stream import restore_signal
-from restorer.restore.task import BandwidthExtension
-from restorer.restore.windows import Tape, grid, grid_size
+from restorer.restoration.damage import damage_of
+from restorer.restoration.engine import restore_windows
+from restorer.restoration.settings import BWE, Settings
+from restorer.restoration.stream import restore
+from restorer.restoration.task import BandwidthExtension
+from restorer.restoration.windows import Tape, grid, grid_size
 from restorer.shipped import DEFAULT_PRIOR
 
 LEVEL_TARGET_DB = 1.0
@@ -141,7 +141,7 @@ def measured(recording: Clip, restored: Signal, window: int, cutoff_hz: float) -
 
 
 def restored_backwards(damaged: Signal, task: BandwidthExtension, prior: Prior, settings: Settings) -> Signal:
-    """What `restore_signal` makes of it, from the windows of the grid taken from the last to the first."""
+    """What `restore` makes of it, from the windows of the grid taken from the last to the first."""
     damage = damage_of(task, prior.sample_rate, prior.sample_rate)
     margin, length = prior.whitening.margin, prior.length
     heard, change = Tape(1), Tape(1)
@@ -200,7 +200,7 @@ def run(given: argparse.Namespace) -> None:
     task, rate = BandwidthExtension(given.cutoff), prior.sample_rate
 
     def restored(damaged: Signal, batch_size: int) -> Signal:
-        return restore_signal(damaged[:, None], rate, task, prior, settings, batch_size=batch_size)[:, 0]
+        return restore(damaged[:, None], rate, task, prior, settings, batch_size=batch_size)[:, 0]
 
     results: list[Seams] = []
     agreement: Agreement | None = None

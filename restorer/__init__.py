@@ -4,16 +4,16 @@
 
     restore_file("take.flac", "bright.flac", BandwidthExtension(cutoff_hz=1000), load_prior())
 
-restore_file, restore_signal, RestoringStream   a file; an array; blocks as they come
+restore_file, restore, RestoringStream   a file; an array; blocks as they come
 BandwidthExtension, Inpainting, Declipping, Repair   what a recording has suffered, which is what is repaired
-detect_file, detect_signal, task_of   what it has suffered, where nobody knows
+detect_file, detect, task_of   what it has suffered, where nobody knows
 load_prior, read_card, generate   the model of music, and what it plays by itself
 
 The floors, from the top; each imports only from those below:
 
     cli                                   the shell command: words to values, errors to one line
     training, bench                       making priors; timing them
-    restore                               a recording from file to file: windows, engine, jobs, plans
+    restoration                           a recording from file to file: windows, stages, engine, jobs, plans
     prior                                 weights on disk <-> a denoiser
     network, diffusion, classical         networks; sampling and guidance; what needs no prior
     degradation, metrics                  what a recording may have suffered; how well it was undone
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     from restorer.degradation.detect import Findings
     from restorer.errors import AudioError, RestorerError, UsageError, WeightsError
     from restorer.prior import Prior, load_prior, read_card
-    from restorer.restore.engine import generate
-    from restorer.restore.find import detect_file, detect_signal, task_of
-    from restorer.restore.job import Report, restore_file
-    from restorer.restore.settings import BWE, DECLIP, GENERATE, INPAINT, Settings, preset_of
-    from restorer.restore.stream import Progress, RestoringStream, restore_signal
-    from restorer.restore.task import UNDAMAGED, BandwidthExtension, Declipping, Inpainting, Repair, Task
-    from restorer.restore.wanted import Wanted
+    from restorer.restoration.engine import generate
+    from restorer.restoration.find import detect, detect_file, task_of
+    from restorer.restoration.job import Report, restore_file
+    from restorer.restoration.settings import BWE, DECLIP, GENERATE, INPAINT, Settings, preset_of
+    from restorer.restoration.stream import Progress, RestoringStream, restore
+    from restorer.restoration.task import UNDAMAGED, BandwidthExtension, Declipping, Inpainting, Repair, Task
+    from restorer.restoration.wanted import Wanted
 
 __all__ = [
     "BWE",
@@ -63,14 +63,14 @@ __all__ = [
     "Wanted",
     "WeightsError",
     "__version__",
+    "detect",
     "detect_file",
-    "detect_signal",
     "generate",
     "load_prior",
     "preset_of",
     "read_card",
+    "restore",
     "restore_file",
-    "restore_signal",
     "task_of",
 ]
 
@@ -81,13 +81,13 @@ _HOMES = {
     "restorer.degradation.detect": ("Findings",),
     "restorer.errors": ("AudioError", "RestorerError", "UsageError", "WeightsError"),
     "restorer.prior": ("Prior", "load_prior", "read_card"),
-    "restorer.restore.engine": ("generate",),
-    "restorer.restore.find": ("detect_file", "detect_signal", "task_of"),
-    "restorer.restore.job": ("Report", "restore_file"),
-    "restorer.restore.settings": ("BWE", "DECLIP", "GENERATE", "INPAINT", "Settings", "preset_of"),
-    "restorer.restore.stream": ("Progress", "RestoringStream", "restore_signal"),
-    "restorer.restore.task": ("UNDAMAGED", "BandwidthExtension", "Declipping", "Inpainting", "Repair", "Task"),
-    "restorer.restore.wanted": ("Wanted",),
+    "restorer.restoration.engine": ("generate",),
+    "restorer.restoration.find": ("detect_file", "detect", "task_of"),
+    "restorer.restoration.job": ("Report", "restore_file"),
+    "restorer.restoration.settings": ("BWE", "DECLIP", "GENERATE", "INPAINT", "Settings", "preset_of"),
+    "restorer.restoration.stream": ("Progress", "RestoringStream", "restore"),
+    "restorer.restoration.task": ("UNDAMAGED", "BandwidthExtension", "Declipping", "Inpainting", "Repair", "Task"),
+    "restorer.restoration.wanted": ("Wanted",),
 }
 
 

@@ -18,12 +18,12 @@ from restorer.audio.sndfile import SndfileReader
 from restorer.audio.stream import PcmStreamReader
 from restorer.audio.writer import FileWriter
 from restorer.errors import AudioError
-from restorer.restore import job
-from restorer.restore.ahead import read_ahead, write_behind
-from restorer.restore.job import restore_file
-from restorer.restore.settings import BWE, DECLIP, INPAINT
-from restorer.restore.stream import RestoringStream
-from restorer.restore.task import BandwidthExtension, Declipping, Inpainting
+from restorer.restoration import job
+from restorer.restoration.ahead import read_ahead, write_behind
+from restorer.restoration.job import restore_file
+from restorer.restoration.settings import BWE, DECLIP, INPAINT
+from restorer.restoration.stream import RestoringStream
+from restorer.restoration.task import BandwidthExtension, Declipping, Inpainting
 from tests.shell import record
 from tests.tiny import WhitePrior
 

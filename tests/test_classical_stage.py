@@ -13,13 +13,13 @@ from restorer.classical.janssen import janssen_gaps
 from restorer.classical.replication import replicate
 from restorer.classical.social import social
 from restorer.degradation import Gaps, HardClip, LowPass
-from restorer.restore.batches import Batches, OwnEngine
-from restorer.restore.classical_stage import WINDOW_S, ClassicalStage
-from restorer.restore.damage import Damage, damage_of, stages_of
-from restorer.restore.damage.light import split_gaps
-from restorer.restore.settings import DECLIP, INPAINT
-from restorer.restore.stream import RestoringStream, restore_signal
-from restorer.restore.task import BandwidthExtension, Declipping, Inpainting, Repair, Task
+from restorer.restoration.batches import Batches, OwnEngine
+from restorer.restoration.classical_stage import WINDOW_S, ClassicalStage
+from restorer.restoration.damage import Damage, damage_of, stages_of
+from restorer.restoration.damage.light import split_gaps
+from restorer.restoration.settings import DECLIP, INPAINT
+from restorer.restoration.stream import RestoringStream, restore
+from restorer.restoration.task import BandwidthExtension, Declipping, Inpainting, Repair, Task
 from tests.tiny import WhitePrior
 
 RATE = 2000
@@ -71,7 +71,7 @@ def test_blocks_do_not_matter_and_what_was_reliable_stays(seconds: float) -> Non
 @pytest.mark.parametrize("rate", [1000, 2000, 6000])
 def test_a_recording_that_fits_into_a_window_is_declipped_as_a_whole(rate: int) -> None:
     signal = np.clip(music(0.9 * WINDOW_S, rate=rate), -THRESHOLD, THRESHOLD)
-    out = restore_signal(signal, rate, Declipping(THRESHOLD), WhitePrior(), DECLIP)  # type: ignore[arg-type]
+    out = restore(signal, rate, Declipping(THRESHOLD), WhitePrior(), DECLIP)  # type: ignore[arg-type]
     expected = social(rows(signal), HardClip.symmetric(THRESHOLD), rate).numpy().T
     # The change is a difference of two float32 numbers.
     np.testing.assert_allclose(out, expected, atol=1e-7)
@@ -94,7 +94,7 @@ def test_short_gaps_are_filled_as_in_the_whole_recording(rate: int) -> None:
     signal = music(seconds, rate=rate)
     gaps = Gaps(tuple((round(first * rate), round(stop * rate)) for first, stop in gaps_s))
     damaged = gaps(torch.from_numpy(signal.T)).numpy().T
-    out = restore_signal(damaged, rate, Inpainting(gaps_s), WhitePrior(), INPAINT)  # type: ignore[arg-type]
+    out = restore(damaged, rate, Inpainting(gaps_s), WhitePrior(), INPAINT)  # type: ignore[arg-type]
     whole = janssen_gaps(rows(damaged), gaps, rate).numpy().T
     # It learns from 0.2 s on either side, which a window has of every gap; 1e-7 is a step of float32.
     np.testing.assert_allclose(out, whole, atol=1e-6)
@@ -154,7 +154,7 @@ def test_what_is_not_finite_in_a_long_gap_reaches_no_method() -> None:
     spoiled = clean.copy()
     for first, stop in task.parts[1].gaps_s:  # type: ignore[union-attr]
         spoiled[round(first * RATE) : round(stop * RATE)] = np.nan
-    restored = partial(restore_signal, sample_rate=RATE, task=task, prior=WhitePrior(), settings=DECLIP)
+    restored = partial(restore, sample_rate=RATE, task=task, prior=WhitePrior(), settings=DECLIP)
     np.testing.assert_array_equal(restored(spoiled), restored(clean))
 
 

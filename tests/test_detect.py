@@ -294,5 +294,5 @@ def test_detection_needs_no_torch():
     import subprocess
     import sys
 
-    code = "import sys; sys.modules['torch'] = None; import restorer.restore.find"
+    code = "import sys; sys.modules['torch'] = None; import restorer.restoration.find"
     subprocess.run([sys.executable, "-c", code], check=True)

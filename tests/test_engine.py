@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from restorer.restore.damage import damage_of
-from restorer.restore.engine import generate, restore_windows
-from restorer.restore.settings import BWE, DECLIP, GENERATE, INPAINT, Settings
-from restorer.restore.task import BandwidthExtension, Declipping, Inpainting, Task
+from restorer.restoration.damage import damage_of
+from restorer.restoration.engine import generate, restore_windows
+from restorer.restoration.settings import BWE, DECLIP, GENERATE, INPAINT, Settings
+from restorer.restoration.task import BandwidthExtension, Declipping, Inpainting, Task
 from tests.tiny import WhitePrior
 
 TASKS: list[tuple[Task, Settings]] = [

@@ -12,12 +12,12 @@ import soundfile
 
 from restorer.audio import AudioFormat
 from restorer.errors import UsageError
-from restorer.restore.job import restore_file
-from restorer.restore.plan import plan_jobs
-from restorer.restore.result import require_sensible, result_format
-from restorer.restore.settings import DECLIP, INPAINT
-from restorer.restore.task import BandwidthExtension, Declipping, Inpainting
-from restorer.restore.wanted import LIKE_INPUT, Wanted
+from restorer.restoration.job import restore_file
+from restorer.restoration.plan import plan_jobs
+from restorer.restoration.result import require_sensible, result_format
+from restorer.restoration.settings import DECLIP, INPAINT
+from restorer.restoration.task import BandwidthExtension, Declipping, Inpainting
+from restorer.restoration.wanted import LIKE_INPUT, Wanted
 from tests.tiny import WhitePrior
 
 needs_ffmpeg = pytest.mark.skipif(not (shutil.which("ffmpeg") and shutil.which("ffprobe")), reason="ffmpeg is not here")

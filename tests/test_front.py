@@ -21,12 +21,12 @@ from restorer import (
     Inpainting,
     Repair,
     UsageError,
+    detect,
     detect_file,
-    detect_signal,
     generate,
     preset_of,
+    restore,
     restore_file,
-    restore_signal,
     task_of,
 )
 from tests.tiny import WhitePrior
@@ -59,8 +59,8 @@ def test_every_public_name_is_there_and_importing_the_package_costs_nothing():
 
 
 def test_one_channel_may_be_a_row():
-    row = restore_signal(NOISE[:, 0], RATE, GAP, WhitePrior(), seed=3)
-    table = restore_signal(NOISE[:, :1], RATE, GAP, WhitePrior(), seed=3)
+    row = restore(NOISE[:, 0], RATE, GAP, WhitePrior(), seed=3)
+    table = restore(NOISE[:, :1], RATE, GAP, WhitePrior(), seed=3)
     assert row.shape == (9000,)
     assert np.array_equal(row, table[:, 0])
 
@@ -68,7 +68,7 @@ def test_one_channel_may_be_a_row():
 def test_the_array_given_is_not_touched_and_single_precision_will_do():
     given = NOISE.astype(np.float32)
     kept = given.copy()
-    restored = restore_signal(given, RATE, GAP, WhitePrior())
+    restored = restore(given, RATE, GAP, WhitePrior())
     assert restored.dtype == np.float64
     assert np.array_equal(given, kept)
     assert np.array_equal(restored[:3900], kept[:3900])
@@ -78,9 +78,9 @@ def test_the_array_given_is_not_touched_and_single_precision_will_do():
 @pytest.mark.parametrize(("task", "preset"), [(BandwidthExtension(1000.0), BWE), (GAP, INPAINT)])
 def test_no_settings_are_the_preset_of_the_task(tmp_path, task, preset):
     assert preset_of(task) == preset
-    default = restore_signal(NOISE, RATE, task, WhitePrior())
-    assert np.array_equal(default, restore_signal(NOISE, RATE, task, WhitePrior(), preset))
-    assert not np.array_equal(default, restore_signal(NOISE, RATE, task, WhitePrior(), replace(preset, n_steps=1)))
+    default = restore(NOISE, RATE, task, WhitePrior())
+    assert np.array_equal(default, restore(NOISE, RATE, task, WhitePrior(), preset))
+    assert not np.array_equal(default, restore(NOISE, RATE, task, WhitePrior(), replace(preset, n_steps=1)))
     soundfile.write(tmp_path / "in.wav", NOISE, RATE, "DOUBLE")
     restore_file(str(tmp_path / "in.wav"), str(tmp_path / "out.wav"), task, WhitePrior())
     assert np.array_equal(soundfile.read(tmp_path / "out.wav")[0], default)
@@ -88,7 +88,7 @@ def test_no_settings_are_the_preset_of_the_task(tmp_path, task, preset):
 
 def test_progress_ends_at_the_end():
     told = []
-    restore_signal(NOISE, RATE, BandwidthExtension(1000.0), WhitePrior(), replace(BWE, n_steps=1), progress=told.append)
+    restore(NOISE, RATE, BandwidthExtension(1000.0), WhitePrior(), replace(BWE, n_steps=1), progress=told.append)
     assert told[-1].windows_done == told[-1].windows_total > 1
     assert told[-1].seconds_done == told[-1].seconds_total == 9000 / RATE
 
@@ -96,7 +96,7 @@ def test_progress_ends_at_the_end():
 @pytest.mark.parametrize("shape", [(0,), (0, 2), (1,), (1, 2)])
 def test_next_to_nothing_keeps_its_shape(shape):
     given = np.full(shape, 0.25)
-    assert np.array_equal(restore_signal(given, RATE, Declipping(0.5), WhitePrior()), given)
+    assert np.array_equal(restore(given, RATE, Declipping(0.5), WhitePrior()), given)
 
 
 SILENCE = np.zeros((100, 1))
@@ -115,9 +115,9 @@ REFUSED = {
 def test_an_array_that_is_no_recording_is_refused(case):
     samples, rate, error, message = REFUSED[case]
     with pytest.raises(error, match=message):
-        restore_signal(samples, rate, Declipping(0.5), WhitePrior())
+        restore(samples, rate, Declipping(0.5), WhitePrior())
     with pytest.raises(error, match=message):
-        detect_signal(samples, rate)
+        detect(samples, rate)
 
 
 @pytest.mark.parametrize(
@@ -135,20 +135,20 @@ def test_an_array_that_is_no_recording_is_refused(case):
 )
 def test_a_task_that_does_not_fit_is_refused(task, message):
     with pytest.raises(UsageError, match=message):
-        restore_signal(NOISE, RATE, task, WhitePrior())
+        restore(NOISE, RATE, task, WhitePrior())
 
 
 def test_samples_in_a_gap_may_be_anything():
     given = NOISE.copy()
     given[4000:4800] = np.nan
-    assert np.isfinite(restore_signal(given, RATE, GAP, WhitePrior())).all()
+    assert np.isfinite(restore(given, RATE, GAP, WhitePrior())).all()
 
 
 def test_an_array_and_a_file_have_the_same_findings(tmp_path):
     damaged = NOISE.copy()
     damaged[4000:4400] = 0
     soundfile.write(tmp_path / "in.wav", damaged, RATE, "DOUBLE")
-    findings = detect_signal(damaged, RATE)
+    findings = detect(damaged, RATE)
     assert findings == detect_file(str(tmp_path / "in.wav"))
     task, said = task_of(findings)
     assert task == Inpainting(((0.5, 0.55),))

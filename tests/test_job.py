@@ -8,9 +8,9 @@ import pytest
 import soundfile
 
 from restorer.errors import AudioError, UsageError
-from restorer.restore.job import restore_file
-from restorer.restore.settings import BWE, INPAINT
-from restorer.restore.task import BandwidthExtension, Declipping, Inpainting
+from restorer.restoration.job import restore_file
+from restorer.restoration.settings import BWE, INPAINT
+from restorer.restoration.task import BandwidthExtension, Declipping, Inpainting
 from tests.tiny import WhitePrior
 
 RATE = 8000

@@ -11,9 +11,9 @@ import soundfile
 from restorer.dsp.filters import crossover_lowpass
 from restorer.metrics.levels import band_level
 from restorer.prior import load_prior
-from restorer.restore.settings import BWE
-from restorer.restore.stream import restore_signal
-from restorer.restore.task import BandwidthExtension
+from restorer.restoration.settings import BWE
+from restorer.restoration.stream import restore
+from restorer.restoration.task import BandwidthExtension
 from restorer.shipped import DEFAULT_PRIOR, find_weights
 
 MUFFLED = Path(__file__).parent / "data" / "muffled.flac"
@@ -62,8 +62,7 @@ def test_the_shipped_prior_gives_the_same_for_any_batch(batch_size: int) -> None
     prior = load_prior()
     settings = BWE.__class__(n_steps=2)
     outs = [
-        restore_signal(sound, rate, BandwidthExtension(1000), prior, settings, batch_size=size)
-        for size in (4, batch_size)
+        restore(sound, rate, BandwidthExtension(1000), prior, settings, batch_size=size) for size in (4, batch_size)
     ]
     np.testing.assert_allclose(outs[0], outs[1], atol=1e-4)
 

@@ -18,11 +18,11 @@ from restorer.audio.files import _open_stream
 from restorer.audio.pipe import FlacStreamWriter
 from restorer.audio.stream import WavStreamWriter
 from restorer.errors import AudioError
-from restorer.restore.classical_stage import WINDOW_S as CLASSICAL_S
-from restorer.restore.job import restore_file
-from restorer.restore.settings import BWE, DECLIP, INPAINT
-from restorer.restore.task import BandwidthExtension, Declipping, Inpainting
-from restorer.restore.wanted import LIKE_INPUT, Wanted
+from restorer.restoration.classical_stage import WINDOW_S as CLASSICAL_S
+from restorer.restoration.job import restore_file
+from restorer.restoration.settings import BWE, DECLIP, INPAINT
+from restorer.restoration.task import BandwidthExtension, Declipping, Inpainting
+from restorer.restoration.wanted import LIKE_INPUT, Wanted
 from tests.tiny import WhitePrior
 
 needs_tools = pytest.mark.skipif(not (shutil.which("ffmpeg") and shutil.which("sox")), reason="no ffmpeg, or no sox")

@@ -8,9 +8,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from restorer.errors import AudioError, UsageError
-from restorer.restore.fit import require_fit
-from restorer.restore.plan import plan_jobs
-from restorer.restore.task import BandwidthExtension, Declipping, Inpainting
+from restorer.restoration.fit import require_fit
+from restorer.restoration.plan import plan_jobs
+from restorer.restoration.task import BandwidthExtension, Declipping, Inpainting
 from tests.shell import contents, record
 
 TASK = Declipping(0.5)

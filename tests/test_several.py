@@ -7,11 +7,11 @@ import torch
 from restorer.degradation import Composed, Gaps, HardClip, LowPass
 from restorer.dsp.filters import crossover_highpass, kaiser_lowpass
 from restorer.errors import UsageError
-from restorer.restore.damage import LostPeaks, Several, damage_of
-from restorer.restore.fit import require_fit
-from restorer.restore.settings import Settings
-from restorer.restore.stream import restore_signal
-from restorer.restore.task import BandwidthExtension, Declipping, Inpainting, Part, Repair
+from restorer.restoration.damage import LostPeaks, Several, damage_of
+from restorer.restoration.fit import require_fit
+from restorer.restoration.settings import Settings
+from restorer.restoration.stream import restore
+from restorer.restoration.task import BandwidthExtension, Declipping, Inpainting, Part, Repair
 from tests.tiny import WhitePrior
 
 RATE = 8000
@@ -41,7 +41,7 @@ def damaged(clean: np.ndarray, parts: tuple[Part, ...]) -> np.ndarray:
 
 
 def repaired(y: np.ndarray, parts: tuple[Part, ...], settings: Settings = QUICK) -> np.ndarray:
-    return restore_signal(y[:, None], RATE, Repair(parts), WhitePrior(), settings)[:, 0]  # type: ignore[arg-type]
+    return restore(y[:, None], RATE, Repair(parts), WhitePrior(), settings)[:, 0]  # type: ignore[arg-type]
 
 
 def inside(gaps_s: tuple[tuple[float, float], ...], size: int, fade: int = 0) -> np.ndarray:
@@ -53,7 +53,7 @@ def inside(gaps_s: tuple[tuple[float, float], ...], size: int, fade: int = 0) ->
 
 def test_a_repair_of_one_part_is_that_task() -> None:
     y = damaged(music(), (Inpainting(GAPS_S),))
-    alone = restore_signal(y[:, None], RATE, Inpainting(GAPS_S), WhitePrior(), QUICK)[:, 0]  # type: ignore[arg-type]
+    alone = restore(y[:, None], RATE, Inpainting(GAPS_S), WhitePrior(), QUICK)[:, 0]  # type: ignore[arg-type]
     np.testing.assert_array_equal(repaired(y, (Inpainting(GAPS_S),)), alone)
 
 
@@ -110,7 +110,7 @@ def test_the_result_does_not_depend_on_the_blocks_it_came_in() -> None:
     y = damaged(music(), parts)
     whole = repaired(y, parts)
     task = Repair(parts)
-    again = restore_signal(y[:, None], RATE, task, WhitePrior(), QUICK, batch_size=3)[:, 0]  # type: ignore[arg-type]
+    again = restore(y[:, None], RATE, task, WhitePrior(), QUICK, batch_size=3)[:, 0]  # type: ignore[arg-type]
     np.testing.assert_allclose(again, whole, atol=1e-6)
 
 

@@ -16,13 +16,13 @@ from restorer.audio.writer import FileWriter
 from restorer.cli.speak import say
 from restorer.errors import RestorerError
 from restorer.hush import hushed
-from restorer.restore import batches
-from restorer.restore.album import Left, side_by_side
-from restorer.restore.batches import OwnEngine
-from restorer.restore.damage import damage_of
-from restorer.restore.job import restore_file
-from restorer.restore.settings import BWE, INPAINT, Settings
-from restorer.restore.task import BandwidthExtension, Declipping, Inpainting, Repair
+from restorer.restoration import batches
+from restorer.restoration.album import Left, side_by_side
+from restorer.restoration.batches import OwnEngine
+from restorer.restoration.damage import damage_of
+from restorer.restoration.job import restore_file
+from restorer.restoration.settings import BWE, INPAINT, Settings
+from restorer.restoration.task import BandwidthExtension, Declipping, Inpainting, Repair
 from tests.tiny import WhitePrior
 
 PATIENCE_S = 20  # until what should be long over counts as hanging

@@ -8,7 +8,7 @@ import pytest
 from restorer import prior as priors
 from restorer.bench import speed
 from restorer.cli import app
-from restorer.restore.settings import n_evaluations
+from restorer.restoration.settings import n_evaluations
 from tests.tiny_network import TINY_PRESET
 
 

@@ -8,10 +8,10 @@ import pytest
 
 from restorer.dsp.filters import crossover_lowpass, kaiser_lowpass
 from restorer.errors import UsageError
-from restorer.restore.damage import widened
-from restorer.restore.settings import BWE, DECLIP, INPAINT, Method, Settings
-from restorer.restore.stream import RestoringStream, restore_signal
-from restorer.restore.task import BandwidthExtension, Declipping, Inpainting, Task
+from restorer.restoration.damage import widened
+from restorer.restoration.settings import BWE, DECLIP, INPAINT, Method, Settings
+from restorer.restoration.stream import RestoringStream, restore
+from restorer.restoration.task import BandwidthExtension, Declipping, Inpainting, Task
 from tests.tiny import WhitePrior
 
 RATE = 8000
@@ -30,7 +30,7 @@ def music(frames: int, channels: int = 1, seed: int = 0) -> np.ndarray:
 
 
 def restored(signal: np.ndarray, task: Task, settings: Settings, rate: int = RATE, **options: int) -> np.ndarray:
-    return restore_signal(signal, rate, task, WhitePrior(), settings, **options)  # type: ignore[arg-type]
+    return restore(signal, rate, task, WhitePrior(), settings, **options)  # type: ignore[arg-type]
 
 
 def in_blocks(signal: np.ndarray, sizes: Sequence[int], task: Task, settings: Settings) -> np.ndarray:

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from restorer.digest import file_hash
 from restorer.errors import AudioError
-from restorer.restore import job, sidecar
-from restorer.restore.job import restore_file
-from restorer.restore.regions import Regions, runs
-from restorer.restore.settings import BWE, DECLIP, INPAINT
-from restorer.restore.task import BandwidthExtension, Declipping, Inpainting
-from restorer.restore.verify import Verifier
+from restorer.restoration import job, sidecar
+from restorer.restoration.job import restore_file
+from restorer.restoration.regions import Regions, runs
+from restorer.restoration.settings import BWE, DECLIP, INPAINT
+from restorer.restoration.task import BandwidthExtension, Declipping, Inpainting
+from restorer.restoration.verify import Verifier
 from tests.tiny import WhitePrior
 
 RATE = 8000

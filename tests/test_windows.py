@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from restorer.restore.windows import Tape, fills, grid, grid_around, grid_size
+from restorer.restoration.windows import Tape, fills, grid, grid_around, grid_size
 
 LENGTH = 1024
 

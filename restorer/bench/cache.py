@@ -14,7 +14,7 @@ from restorer.bench.recordings import Clip
 _PACKAGE = Path(__file__).parents[1]
 # What decides a result. Of the rest (commands, training, tables) none does.
 _SOURCES = ("audio", "bench/degrade.py", "bench/measures.py", "bench/methods.py", "bench/recordings.py", "classical",
-            "degradation", "diffusion", "dsp", "metrics", "network", "prior.py", "restore")  # fmt: skip
+            "degradation", "diffusion", "dsp", "metrics", "network", "prior.py", "restoration")  # fmt: skip
 
 
 def default_folder() -> Path:

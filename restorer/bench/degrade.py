@@ -10,7 +10,7 @@ from restorer.bench.severity import Severity
 from restorer.errors import UsageError
 from restorer.metrics.sdr import clip_to_sdr
 from restorer.metrics.signals import Signal
-from restorer.restore.task import BandwidthExtension, Declipping, Inpainting, Part
+from restorer.restoration.task import BandwidthExtension, Declipping, Inpainting, Part
 
 Spans = tuple[tuple[int, int], ...]
 

@@ -22,9 +22,9 @@ from restorer.degradation import Degradation, Gaps, HardClip, LowPass
 from restorer.errors import UsageError
 from restorer.metrics.signals import Signal
 from restorer.prior import Prior
-from restorer.restore.settings import BWE, DECLIP, INPAINT, Guidance, Settings
-from restorer.restore.stream import restore_signal
-from restorer.restore.task import BandwidthExtension, Declipping, Inpainting
+from restorer.restoration.settings import BWE, DECLIP, INPAINT, Guidance, Settings
+from restorer.restoration.stream import restore
+from restorer.restoration.task import BandwidthExtension, Declipping, Inpainting
 
 UNTOUCHED = "none"
 AUTO = "auto"
@@ -102,7 +102,7 @@ def methods_of(
 ) -> list[Method]:
     """The methods of a task, all or those `chosen` by name. prior_hash: what tells one prior's results from another's.
 
-    The diffusion goes the way of the user's recordings, `restore_signal` with the preset of the task; "auto" is that
+    The diffusion goes the way of the user's recordings, `restore` with the preset of the task; "auto" is that
     preset itself, in which light damage is left to classical methods.
     """
     found = [Method(UNTOUCHED, task, "", lambda damaged: damaged.samples)]
@@ -113,13 +113,13 @@ def methods_of(
 
 
 def _classical(each: Classical, device: torch.device) -> Method:
-    def restore(damaged: Damaged) -> Signal:
+    def restored(damaged: Damaged) -> Signal:
         y = torch.from_numpy(damaged.samples[None]).float().to(device)
         rate = damaged.clip.sample_rate
-        restored = each.function(y, degradation_of(damaged), rate, each.settings)
-        return np.asarray(restored[0].cpu().double().numpy())
+        estimate = each.function(y, degradation_of(damaged), rate, each.settings)
+        return np.asarray(estimate[0].cpu().double().numpy())
 
-    return Method(each.name, each.task, f"{each.settings} {device.type}", restore, each.up_to)
+    return Method(each.name, each.task, f"{each.settings} {device.type}", restored, each.up_to)
 
 
 def _diffusions(task: TaskName, sweep: Sweep) -> Iterator[tuple[str, Settings]]:
@@ -136,11 +136,11 @@ def _diffusions(task: TaskName, sweep: Sweep) -> Iterator[tuple[str, Settings]]:
 def _diffusion(
     name: str, task: TaskName, prior: Prior, settings: Settings, seed: int, batch_size: int, prior_hash: str
 ) -> Method:
-    def restore(damaged: Damaged) -> Signal:
+    def restored(damaged: Damaged) -> Signal:
         samples, rate = damaged.samples[:, None], damaged.clip.sample_rate
-        return restore_signal(samples, rate, damaged.task, prior, settings, seed=seed, batch_size=batch_size)[:, 0]
+        return restore(samples, rate, damaged.task, prior, settings, seed=seed, batch_size=batch_size)[:, 0]
 
-    return Method(name, task, f"{settings} seed {seed} prior {prior_hash} {prior.device.type}", restore)
+    return Method(name, task, f"{settings} seed {seed} prior {prior_hash} {prior.device.type}", restored)
 
 
 def degradation_of(damaged: Damaged) -> Degradation:

@@ -15,10 +15,10 @@ from torch import Tensor
 
 from restorer.bench.severity import TaskName
 from restorer.prior import Prior
-from restorer.restore.damage import stages_of
-from restorer.restore.engine import restore_classically, restore_windows
-from restorer.restore.settings import BWE, DECLIP, INPAINT, Guidance, Settings, n_evaluations
-from restorer.restore.task import BandwidthExtension, Declipping, Inpainting, Task
+from restorer.restoration.damage import stages_of
+from restorer.restoration.engine import restore_classically, restore_windows
+from restorer.restoration.settings import BWE, DECLIP, INPAINT, Guidance, Settings, n_evaluations
+from restorer.restoration.task import BandwidthExtension, Declipping, Inpainting, Task
 
 PAPER_S: dict[Guidance, float | None] = {"dc": 17.0, "rg": 84.0, "dc+rg": None}
 """Seconds a segment of 2.97 s on one GPU, as Moliner et al. 2022 report them (their Section 5)."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from restorer.bench.severity import Severity
 from restorer.errors import UsageError
-from restorer.restore.task import merged_gaps
+from restorer.restoration.task import merged_gaps
 
 if TYPE_CHECKING:
     from restorer.audio.format import AudioFormat

@@ -8,7 +8,7 @@ import typer
 
 from restorer.cli.options import BatchOption, DeviceOption, Machine, PriorOption, StepsOption
 from restorer.cli.quality import quality
-from restorer.restore.settings import Guidance
+from restorer.restoration.settings import Guidance
 from restorer.shipped import DEFAULT_PRIOR
 
 if TYPE_CHECKING:

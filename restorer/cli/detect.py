@@ -13,7 +13,7 @@ from restorer.cli.labels import write_labels
 from restorer.cli.options import Inputs, OverwriteOption
 from restorer.cli.speak import one_line, say
 from restorer.errors import AudioError, RestorerError, UsageError
-from restorer.restore.task import BandwidthExtension, Declipping, Inpainting
+from restorer.restoration.task import BandwidthExtension, Declipping, Inpainting
 
 if TYPE_CHECKING:
     from restorer.degradation.detect import Findings
@@ -41,7 +41,7 @@ def detect(
 
     restorer detect album/
     """  # fmt: skip
-    from restorer.restore.find import detect_file
+    from restorer.restoration.find import detect_file
 
     sources = list(_sources(inputs))
     is_single = len(inputs) == 1 and not Path(inputs[0]).is_dir()
@@ -67,7 +67,7 @@ def detect(
 
 def _sources(inputs: Sequence[str]) -> Iterator[tuple[_Source, Path]]:
     """Each recording that was named or lies in a folder, and what it is called below the folder."""
-    from restorer.restore.named import sound_files
+    from restorer.restoration.named import sound_files
 
     if "-" in inputs and len(inputs) > 1:
         raise UsageError("- is standard input, which goes alone; name it without other inputs")
@@ -105,7 +105,7 @@ def _require_new(targets: dict[_Source, Path | None], overwrite: bool) -> None:
 
 
 def _labels(findings: "Findings") -> Iterator[tuple[float, float, str]]:
-    from restorer.restore.find import gap_s
+    from restorer.restoration.find import gap_s
 
     for gap in findings.gaps:
         yield (*gap_s(gap, findings.sample_rate), f"{gap.kind}, confidence {gap.confidence:.2f}")
@@ -118,7 +118,7 @@ def _as_json(source: _Source, findings: "Findings") -> str:
 
 def _described(source: _Source, findings: "Findings") -> Iterator[str]:
     """A headline, then for each kind of damage what was found and the command that repairs it."""
-    from restorer.restore.find import bwe_task, declip_task, inpaint_task
+    from restorer.restoration.find import bwe_task, declip_task, inpaint_task
 
     channels = "1 channel" if findings.channels == 1 else f"{findings.channels} channels"
     yield f"{one_line(str(source))}: {findings.seconds:.1f} s, {findings.sample_rate} Hz, {channels}"

@@ -158,9 +158,9 @@ def _restore_window(prior: "Prior") -> None:
 
     import numpy as np
 
-    from restorer.restore.settings import INPAINT
-    from restorer.restore.stream import restore_signal
-    from restorer.restore.task import Inpainting
+    from restorer.restoration.settings import INPAINT
+    from restorer.restoration.stream import restore
+    from restorer.restoration.task import Inpainting
 
     rate, middle_s = prior.sample_rate, prior.length / prior.sample_rate / 2
     noise = 0.1 * np.random.default_rng(0).standard_normal((prior.length, 1))
@@ -168,7 +168,7 @@ def _restore_window(prior: "Prior") -> None:
     noise[first:stop] = 0
     # a gap as short as this would else be autoregression's, and the device not be tried at all
     settings = replace(INPAINT, method="diffusion")
-    filled = restore_signal(noise, rate, Inpainting(((middle_s, middle_s + 0.05),)), prior, settings)
+    filled = restore(noise, rate, Inpainting(((middle_s, middle_s + 0.05),)), prior, settings)
     sound = np.ones(len(noise), dtype=bool)
     sound[first - 64 : stop + 64] = False  # the fades beside the gap
     if not np.isfinite(filled).all() or not filled[first:stop].any():

@@ -16,16 +16,16 @@ from restorer.cli.options import Delivery, Machine
 from restorer.cli.speak import one_line
 from restorer.cli.tally import write_json
 from restorer.prior import Prior, load_prior
-from restorer.restore.classical_stage import WINDOW_S
-from restorer.restore.damage import Damage, stages_of
-from restorer.restore.engine import restore_classically, restore_windows
-from restorer.restore.result import result_format
-from restorer.restore.settings import Settings
-from restorer.restore.stream import RestoringStream
-from restorer.restore.task import Task
+from restorer.restoration.classical_stage import WINDOW_S
+from restorer.restoration.damage import Damage, stages_of
+from restorer.restoration.engine import restore_classically, restore_windows
+from restorer.restoration.result import result_format
+from restorer.restoration.settings import Settings
+from restorer.restoration.stream import RestoringStream
+from restorer.restoration.task import Task
 
 if TYPE_CHECKING:
-    from restorer.restore.plan import Job, Plan
+    from restorer.restoration.plan import Job, Plan
 
 _LEVEL = 0.5  # of the noise that is restored for the measurement: above most thresholds, so that peaks are clipped
 

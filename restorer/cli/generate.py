@@ -27,8 +27,8 @@ from restorer.cli.options import (
 from restorer.cli.progress import Bar
 from restorer.cli.speak import say
 from restorer.errors import UsageError
-from restorer.restore.settings import GENERATE, n_evaluations
-from restorer.restore.wanted import Wanted
+from restorer.restoration.settings import GENERATE, n_evaluations
+from restorer.restoration.wanted import Wanted
 from restorer.shipped import DEFAULT_PRIOR
 
 _NAMES = (".wav", ".flac", ".aiff", ".aif", ".caf", ".w64")
@@ -59,7 +59,7 @@ def generate(
     """
     from restorer.audio import AudioFormat, open_writer
     from restorer.audio.chain import chained
-    from restorer.restore.result import require_sensible, result_format
+    from restorer.restoration.result import require_sensible, result_format
 
     duration_s = parse_duration(seconds)
     wanted = Wanted(format, bits, rate)
@@ -73,8 +73,8 @@ def generate(
     machine.check()
     from restorer.cli.device import choose_device
     from restorer.prior import load_prior
-    from restorer.restore import engine
-    from restorer.restore.stream import Progress
+    from restorer.restoration import engine
+    from restorer.restoration.stream import Progress
 
     loaded = load_prior(prior, choose_device(device))
     settings = Asked(n_steps=steps, sampler=sampler).of(GENERATE)

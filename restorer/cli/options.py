@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from restorer.cli.arguments import parse_device
-from restorer.restore.settings import Guidance, Method, SamplerName, Settings
-from restorer.restore.wanted import LIKE_INPUT, ClipMode, Depth, FormatName, Wanted
+from restorer.restoration.settings import Guidance, Method, SamplerName, Settings
+from restorer.restoration.wanted import LIKE_INPUT, ClipMode, Depth, FormatName, Wanted
 from restorer.shipped import DEFAULT_PRIOR, find_weights
 
 Inputs = Annotated[

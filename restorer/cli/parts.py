@@ -9,8 +9,8 @@ from restorer.cli.tally import Tally
 from restorer.errors import RestorerError, UsageError
 
 if TYPE_CHECKING:
-    from restorer.restore.kept import Kept
-    from restorer.restore.plan import Job
+    from restorer.restoration.kept import Kept
+    from restorer.restoration.plan import Job
 
 
 class Parts:
@@ -25,14 +25,14 @@ class Parts:
         if not self._wanted or job.source == "-":
             yield None
             return
-        from restorer.restore.kept import Kept
+        from restorer.restoration.kept import Kept
 
         with Kept(Path(job.target), self._key(job.source)) as kept:
             yield kept
 
     def require_same(self, job: "Job", tally: Tally) -> None:
         """Counts a recording with a result as skipped, or as failed if its result was made in another way."""
-        from restorer.restore.kept import kept_key
+        from restorer.restoration.kept import kept_key
 
         left = kept_key(Path(job.target)) if self._wanted and job.target != "-" else None
         try:
@@ -54,7 +54,7 @@ class Parts:
             self.forget([job])
 
     def forget(self, jobs: "Sequence[Job]") -> None:
-        from restorer.restore.kept import forget
+        from restorer.restoration.kept import forget
 
         for job in jobs:
             if job.target != "-":
@@ -62,7 +62,7 @@ class Parts:
 
     def _key(self, source: Path) -> str:
         from restorer import __version__
-        from restorer.restore.kept import run_key
+        from restorer.restoration.kept import run_key
         from restorer.shipped import find_weights
 
         return run_key([source, find_weights(self._prior)], [__version__, *self._facts])

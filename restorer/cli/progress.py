@@ -12,7 +12,7 @@ from restorer.hush import audible
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-    from restorer.restore.stream import Progress
+    from restorer.restoration.stream import Progress
 
 _KNOWN = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {unit}{postfix}, {remaining} left"
 _UNKNOWN = "{desc} {n_fmt} {unit}{postfix}, {elapsed} gone"

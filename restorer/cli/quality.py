@@ -168,7 +168,7 @@ def _measured(
     """All results, and how many recordings or cases failed: a bad one, of which it tells, does not stop the others."""
     from restorer.bench.quality import Failure, evaluate
     from restorer.bench.recordings import load_clip
-    from restorer.restore.stream import Progress
+    from restorer.restoration.stream import Progress
 
     results: list[Result] = []
     failed, sounding_s = 0, 0.0

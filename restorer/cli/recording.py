@@ -11,15 +11,15 @@ from restorer.cli.arguments import parse_raw
 from restorer.cli.options import Asked, Delivery, Machine
 from restorer.cli.parts import Parts
 from restorer.errors import RestorerError
-from restorer.restore.settings import Settings, preset_of
-from restorer.restore.task import Search, Task
+from restorer.restoration.settings import Settings, preset_of
+from restorer.restoration.task import Search, Task
 
 if TYPE_CHECKING:
     from restorer.prior import Prior
-    from restorer.restore.batches import Engine
-    from restorer.restore.job import Report
-    from restorer.restore.plan import Job
-    from restorer.restore.stream import Progress
+    from restorer.restoration.batches import Engine
+    from restorer.restoration.job import Report
+    from restorer.restoration.plan import Job
+    from restorer.restoration.stream import Progress
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def restore_recording(
     said: Callable[[str], None], progress: "Callable[[Progress], None]",
 ) -> Outcome:  # fmt: skip
     """What becomes of a job; the failure of a single one is raised. said: gets what a search finds, in one line."""
-    from restorer.restore.job import restore_file
+    from restorer.restoration.job import restore_file
 
     machine, delivery = order.machine, order.delivery
     raw = None if delivery.raw is None else parse_raw(delivery.raw)
@@ -96,7 +96,7 @@ def restore_recording(
 
 def _found(job: "Job", search: Search, engine: "Engine", said: Callable[[str], None]) -> Task:
     """What the search finds in a job's source, and says."""
-    from restorer.restore.find import find_task
+    from restorer.restoration.find import find_task
 
     assert job.source != "-"
     task, found = find_task(job.source, search, engine.check)
@@ -106,7 +106,7 @@ def _found(job: "Job", search: Search, engine: "Engine", said: Callable[[str], N
 
 def _write_sidecar(report: "Report", task: Task, settings: Settings, order: Order) -> None:
     from restorer import __version__
-    from restorer.restore.sidecar import write_sidecar
+    from restorer.restoration.sidecar import write_sidecar
     from restorer.shipped import find_weights
 
     command = ["restorer", *sys.argv[1:]]

@@ -14,15 +14,15 @@ from restorer.cli.recording import Done, Failed, Order, Outcome, Skipped, restor
 from restorer.cli.speak import one_line, say
 from restorer.cli.tally import Tally, require_possible
 from restorer.errors import UsageError
-from restorer.restore.settings import preset_of
-from restorer.restore.task import Search, Task
+from restorer.restoration.settings import preset_of
+from restorer.restoration.task import Search, Task
 
 if TYPE_CHECKING:
     from restorer.audio import AudioFormat
-    from restorer.restore.album import Tell
-    from restorer.restore.batches import Engine
-    from restorer.restore.plan import Job, Plan
-    from restorer.restore.stream import Progress
+    from restorer.restoration.album import Tell
+    from restorer.restoration.batches import Engine
+    from restorer.restoration.plan import Job, Plan
+    from restorer.restoration.stream import Progress
 
 SOME_FAILED = 3
 
@@ -37,8 +37,8 @@ def restore_all(
 ) -> None:
     """Restores what was named; a Search finds out for each file what it needs, and a file that needs nothing is passed
     on as it is. Raises the error of a single file; of several, reports each and exits with 3."""
-    from restorer.restore.named import Chosen
-    from restorer.restore.plan import plan_jobs
+    from restorer.restoration.named import Chosen
+    from restorer.restoration.plan import plan_jobs
 
     known = None if isinstance(task, Search) else task
     raw, album = None if delivery.raw is None else parse_raw(delivery.raw), delivery.album
@@ -82,8 +82,8 @@ def _restore(plan: "Plan", order: Order, tally: Tally, parts: Parts) -> None:
     """Does the plan's jobs, and counts what became of them; raises where there is only one."""
     from restorer.cli.device import choose_device
     from restorer.prior import load_prior
-    from restorer.restore.album import side_by_side
-    from restorer.restore.batches import OwnEngine
+    from restorer.restoration.album import side_by_side
+    from restorer.restoration.batches import OwnEngine
 
     machine, quiet = order.machine, order.delivery.quiet
     prior = load_prior(machine.prior, choose_device(machine.device))

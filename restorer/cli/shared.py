@@ -39,8 +39,8 @@ from restorer.cli.options import (
     XiOption,
 )
 from restorer.cli.restoring import restore_all
-from restorer.restore.task import Search, Task
-from restorer.restore.wanted import Wanted
+from restorer.restoration.task import Search, Task
+from restorer.restoration.wanted import Wanted
 from restorer.shipped import DEFAULT_PRIOR
 
 

@@ -11,13 +11,13 @@ import typer
 from restorer.cli.options import Album
 from restorer.cli.speak import one_line, say
 from restorer.errors import RestorerError, UsageError
-from restorer.restore.settings import Settings
-from restorer.restore.task import Task
+from restorer.restoration.settings import Settings
+from restorer.restoration.task import Task
 
 if TYPE_CHECKING:
-    from restorer.restore.job import Report
-    from restorer.restore.place import Place
-    from restorer.restore.plan import Job, Plan
+    from restorer.restoration.job import Report
+    from restorer.restoration.place import Place
+    from restorer.restoration.plan import Job, Plan
 
 
 def require_possible(plan: "Plan", album: Album) -> None:
@@ -79,7 +79,7 @@ def _said(error: OSError) -> str:
 
 def _facts(report: "Report", task: Task, settings: Settings, seed: int, took_s: float) -> dict[str, Any]:
     """Times in seconds, regions in frames, the deviation in full scale."""
-    from restorer.restore.sidecar import known
+    from restorer.restoration.sidecar import known
 
     found = report.verification
     finite = found is not None and math.isfinite(found.deviation)

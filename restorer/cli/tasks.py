@@ -9,7 +9,7 @@ from restorer.cli.arguments import parse_frequency, parse_gaps, parse_threshold
 from restorer.cli.labels import read_labels
 from restorer.cli.shared import restoring
 from restorer.errors import UsageError
-from restorer.restore.task import BandwidthExtension, Declipping, Inpainting, Kind, Part, Search, Task, joined
+from restorer.restoration.task import BandwidthExtension, Declipping, Inpainting, Kind, Part, Search, Task, joined
 
 AUTO = "auto"
 

@@ -1,5 +1,6 @@
 """Whether the notes can still be heard: what a piano transcriber writes down, matched against what was played."""
 
+import warnings
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -57,7 +58,9 @@ def transcribe(x: npt.ArrayLike, sample_rate: int, device: str = "cpu") -> Notes
     """
     model = _transcriber(device)
     signal = soxr.resample(as_signal(x), sample_rate, model.fs, quality="VHQ")
-    with torch.no_grad():
+    with torch.no_grad(), warnings.catch_warnings():
+        # Its layers save memory for gradients, which nobody asks for here; torch says so every time.
+        warnings.filterwarnings("ignore", "torch.utils.checkpoint|None of the inputs have requires_grad")
         found = model.transcribe(torch.from_numpy(signal[:, None]).float().to(device))
     return _sorted([(float(note.start), float(note.pitch)) for note in found if note.pitch > 0])
 

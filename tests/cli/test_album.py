@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from restorer.restore import batches
-from restorer.restore.kept import kept_path
+from restorer.restoration import batches
+from restorer.restoration.kept import kept_path
 from tests.shell import contents, record
 
 WORDS = ["--cutoff", "1k", "--steps", "2"]
@@ -233,6 +233,6 @@ def test_a_bad_disk_for_what_is_kept_costs_nothing_but_the_resuming(tiny, album,
     def full(self, stage, start, known_until, change):
         self._give_up(OSError(28, "No space left on device"))
 
-    monkeypatch.setattr("restorer.restore.kept.Kept.keep", full)
+    monkeypatch.setattr("restorer.restoration.kept.Kept.keep", full)
     assert tiny("bwe", "album/a.wav", *WORDS, "--out", "new.wav", "--resume") == 0
     assert "new.wav: finished windows could not be kept (No space left on device)" in capsys.readouterr().err

@@ -13,7 +13,7 @@ import soundfile
 
 from restorer.cli import app
 from restorer.cli.labels import read_labels
-from restorer.restore.task import UNDAMAGED, BandwidthExtension, Declipping
+from restorer.restoration.task import UNDAMAGED, BandwidthExtension, Declipping
 from tests.shell import contents, restorer
 from tests.test_detect import RATE, filled, low_passed, music
 
@@ -74,8 +74,8 @@ def tasks(monkeypatch):
     monkeypatch.setitem(sys.modules, "restorer.prior", SimpleNamespace(load_prior=lambda name, device: "a prior"))
     own = SimpleNamespace(room=1, most=None, check=lambda: None)
     own_engine = SimpleNamespace(OwnEngine=lambda prior, batch_size: own)
-    monkeypatch.setitem(sys.modules, "restorer.restore.batches", own_engine)
-    monkeypatch.setitem(sys.modules, "restorer.restore.job", SimpleNamespace(restore_file=restore_file))
+    monkeypatch.setitem(sys.modules, "restorer.restoration.batches", own_engine)
+    monkeypatch.setitem(sys.modules, "restorer.restoration.job", SimpleNamespace(restore_file=restore_file))
     monkeypatch.setitem(sys.modules, "restorer.cli.device", SimpleNamespace(choose_device=lambda word: word))
     return asked
 

@@ -14,7 +14,7 @@ from restorer.audio.sndfile import SndfileReader
 from restorer.audio.writer import FileWriter
 from restorer.degradation.detect import Detector
 from restorer.errors import AudioError
-from restorer.restore import batches
+from restorer.restoration import batches
 from tests.shell import contents, record
 
 WORDS = ["--cutoff", "1k", "--steps", "2"]

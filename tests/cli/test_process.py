@@ -26,8 +26,8 @@ def restore_file(source, target, task, prior, settings, *, overwrite, **options)
 
 sys.modules["restorer.prior"] = Names(load_prior=lambda name, device: None)
 engine = Names(room=1, most=None, check=lambda: None)
-sys.modules["restorer.restore.batches"] = Names(OwnEngine=lambda prior, batch_size: engine)
-sys.modules["restorer.restore.job"] = Names(restore_file=restore_file)
+sys.modules["restorer.restoration.batches"] = Names(OwnEngine=lambda prior, batch_size: engine)
+sys.modules["restorer.restoration.job"] = Names(restore_file=restore_file)
 sys.modules["restorer.cli.device"] = Names(choose_device=lambda word: word)
 from restorer.__main__ import main
 main()

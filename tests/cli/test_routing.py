@@ -11,9 +11,9 @@ import pytest
 from restorer.audio import AudioFormat
 from restorer.cli import app
 from restorer.errors import AudioError
-from restorer.restore.settings import BWE, DECLIP, INPAINT
-from restorer.restore.task import BandwidthExtension, Declipping, Inpainting, Repair
-from restorer.restore.wanted import LIKE_INPUT, Wanted
+from restorer.restoration.settings import BWE, DECLIP, INPAINT
+from restorer.restoration.task import BandwidthExtension, Declipping, Inpainting, Repair
+from restorer.restoration.wanted import LIKE_INPUT, Wanted
 from tests.shell import record
 
 
@@ -50,8 +50,8 @@ def engine(tmp_path, monkeypatch, capsys):  # under capsys standard output is no
     monkeypatch.setitem(sys.modules, "restorer.prior", SimpleNamespace(load_prior=engine.load_prior))
     own = SimpleNamespace(room=1, most=None, check=lambda: None)
     own_engine = SimpleNamespace(OwnEngine=lambda prior, batch_size: own)
-    monkeypatch.setitem(sys.modules, "restorer.restore.batches", own_engine)
-    monkeypatch.setitem(sys.modules, "restorer.restore.job", SimpleNamespace(restore_file=engine.restore_file))
+    monkeypatch.setitem(sys.modules, "restorer.restoration.batches", own_engine)
+    monkeypatch.setitem(sys.modules, "restorer.restoration.job", SimpleNamespace(restore_file=engine.restore_file))
     monkeypatch.setitem(sys.modules, "restorer.cli.device", SimpleNamespace(choose_device=lambda word: f"<{word}>"))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "tiny.safetensors").touch()

@@ -87,7 +87,13 @@ BAD = {
 @pytest.fixture
 def _no_torch(monkeypatch):
     """Whatever needs torch cannot be imported, as if each command were refused in the first tenths of a second."""
-    for name in ("torch", "restorer.prior", "restorer.restore.job", "restorer.restore.engine", "restorer.cli.device"):
+    for name in (
+        "torch",
+        "restorer.prior",
+        "restorer.restoration.job",
+        "restorer.restoration.engine",
+        "restorer.cli.device",
+    ):
         monkeypatch.setitem(sys.modules, name, None)
 
 

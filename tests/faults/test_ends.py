@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 TINY = """
 import sys, time
 import restorer.prior
-from restorer.restore import batches
+from restorer.restoration import batches
 from tests.tiny import WhitePrior
 
 restorer.prior.load_prior = lambda name, device: WhitePrior()

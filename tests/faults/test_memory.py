@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from restorer.errors import RestorerError
-from restorer.restore import batches
-from restorer.restore.job import restore_file
-from restorer.restore.settings import BWE
-from restorer.restore.stream import RestoringStream
-from restorer.restore.task import BandwidthExtension
+from restorer.restoration import batches
+from restorer.restoration.job import restore_file
+from restorer.restoration.settings import BWE
+from restorer.restoration.stream import RestoringStream
+from restorer.restoration.task import BandwidthExtension
 from tests.shell import record
 from tests.tiny import WhitePrior
 

@@ -1,7 +1,7 @@
 """Whether a task makes sense for a recording; light enough to be asked before anything heavy is imported."""
 
 from restorer.errors import UsageError
-from restorer.restore.task import BandwidthExtension, Declipping, Inpainting, Part, Repair, Task, parts_of
+from restorer.restoration.task import BandwidthExtension, Declipping, Inpainting, Part, Repair, Task, parts_of
 
 LONGEST_GAP_S = 1.0
 """Of a gap that shares its windows with other damage: such a window hears nothing of its neighbours."""

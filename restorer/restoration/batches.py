@@ -11,11 +11,11 @@ from torch import Tensor
 from restorer.audio import Samples
 from restorer.errors import RestorerError
 from restorer.prior import Prior
-from restorer.restore.damage import Damage
-from restorer.restore.engine import restore_classically, restore_windows
-from restorer.restore.kept import CLASSICAL, PRIOR, Change, Kept
-from restorer.restore.settings import Settings
-from restorer.restore.windows import Window
+from restorer.restoration.damage import Damage
+from restorer.restoration.engine import restore_classically, restore_windows
+from restorer.restoration.kept import CLASSICAL, PRIOR, Change, Kept
+from restorer.restoration.settings import Settings
+from restorer.restoration.windows import Window
 
 _NO_MEMORY = ("out of memory", "alloc_failed")  # of torch, of cuDNN, cuBLAS and cuFFT
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from restorer.audio import open_reader
 from restorer.audio.samples import as_table, require_finite
 from restorer.degradation.detect import KINDS, ClipLevel, Cutoff, Detector, Findings, Gap, Kind
-from restorer.restore.place import place_of
-from restorer.restore.task import (
+from restorer.restoration.place import place_of
+from restorer.restoration.task import (
     UNDAMAGED,
     BandwidthExtension,
     Declipping,
@@ -49,7 +49,7 @@ def detect_file(
     return detector.result()
 
 
-def detect_signal(samples: NDArray[np.floating[Any]], sample_rate: int, wanted: Collection[Kind] = KINDS) -> Findings:
+def detect(samples: NDArray[np.floating[Any]], sample_rate: int, wanted: Collection[Kind] = KINDS) -> Findings:
     """Listens to an array: (frames, channels), or (frames,) of one channel; floats, full scale 1.0; sample_rate in Hz.
 
     wanted: the kinds of damage that are looked for. Raises UsageError for another shape or type; AudioError for a rate

@@ -15,12 +15,12 @@ from pathlib import Path
 
 from restorer.audio import AudioFormat, AudioInfo, open_writer, probe
 from restorer.errors import AudioError, RestorerError, UsageError
-from restorer.restore.fit import require_fit
-from restorer.restore.named import EVERYTHING, Chosen, sound_files, spelled_out
-from restorer.restore.place import Place
-from restorer.restore.result import keeps_suffix, require_sensible, result_format
-from restorer.restore.task import Task
-from restorer.restore.wanted import LIKE_INPUT, Wanted
+from restorer.restoration.fit import require_fit
+from restorer.restoration.named import EVERYTHING, Chosen, sound_files, spelled_out
+from restorer.restoration.place import Place
+from restorer.restoration.result import keeps_suffix, require_sensible, result_format
+from restorer.restoration.task import Task
+from restorer.restoration.wanted import LIKE_INPUT, Wanted
 
 
 @dataclass(frozen=True)

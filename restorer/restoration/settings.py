@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from restorer.restore.task import BandwidthExtension, Declipping, Inpainting, Repair, Task
+from restorer.restoration.task import BandwidthExtension, Declipping, Inpainting, Repair, Task
 
 Guidance = Literal["dc", "rg", "dc+rg"]
 Method = Literal["auto", "diffusion", "classical"]

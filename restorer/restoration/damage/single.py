@@ -17,7 +17,7 @@ from restorer.dsp.colour import coloured
 from restorer.dsp.filters import apply_fir
 from restorer.errors import UsageError
 from restorer.prior import Prior
-from restorer.restore.windows import Window, fills, grid, grid_size
+from restorer.restoration.windows import Window, fills, grid, grid_size
 
 _RESTLESS = 1 / 64  # share of a window, beside a gap, where its edge rings in the whitened domain
 

@@ -6,10 +6,10 @@ import numpy as np
 
 from restorer.audio import Resampler, Samples, resampled_length
 from restorer.prior import Prior
-from restorer.restore.batches import Batches
-from restorer.restore.damage import Damage
-from restorer.restore.stage import Done
-from restorer.restore.windows import Tape, Window
+from restorer.restoration.batches import Batches
+from restorer.restoration.damage import Damage
+from restorer.restoration.stage import Done
+from restorer.restoration.windows import Tape, Window
 
 
 class PriorStage:

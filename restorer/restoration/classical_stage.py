@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 
 from restorer.audio import Samples
-from restorer.restore.batches import Batches
-from restorer.restore.damage import Damage
-from restorer.restore.stage import Done
-from restorer.restore.windows import Tape, Window
+from restorer.restoration.batches import Batches
+from restorer.restoration.damage import Damage
+from restorer.restoration.stage import Done
+from restorer.restoration.windows import Tape, Window
 
 WINDOW_S = 3.0
 """Eight windows of the transform that social sparsity works in, and no longer than those of the prior: who listens at

@@ -11,8 +11,8 @@ from torch import Tensor
 from restorer.audio import Samples
 from restorer.degradation import Composed, Degradation, Projectable
 from restorer.prior import Prior
-from restorer.restore.damage.single import LostHighs, LostPeaks, LostSpans
-from restorer.restore.windows import Window, grid_around
+from restorer.restoration.damage.single import LostHighs, LostPeaks, LostSpans
+from restorer.restoration.windows import Window, grid_around
 
 
 @dataclass(frozen=True)

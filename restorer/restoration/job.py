@@ -9,19 +9,19 @@ from pathlib import Path
 from restorer.audio import AudioFormat, AudioReader, Samples, open_reader, open_writer
 from restorer.audio.metadata import NO_METADATA, read_metadata
 from restorer.prior import Prior
-from restorer.restore.ahead import read_ahead, write_behind
-from restorer.restore.batches import Engine, OwnEngine
-from restorer.restore.fit import require_fit
-from restorer.restore.kept import Kept
-from restorer.restore.outlet import Outlet
-from restorer.restore.place import Place, place_of
-from restorer.restore.regions import Span
-from restorer.restore.result import result_format
-from restorer.restore.settings import Settings, preset_of
-from restorer.restore.stream import Progress, RestoringStream
-from restorer.restore.task import Declipping, Inpainting, Task, parts_of
-from restorer.restore.verify import Verification
-from restorer.restore.wanted import LIKE_INPUT, Wanted
+from restorer.restoration.ahead import read_ahead, write_behind
+from restorer.restoration.batches import Engine, OwnEngine
+from restorer.restoration.fit import require_fit
+from restorer.restoration.kept import Kept
+from restorer.restoration.outlet import Outlet
+from restorer.restoration.place import Place, place_of
+from restorer.restoration.regions import Span
+from restorer.restoration.result import result_format
+from restorer.restoration.settings import Settings, preset_of
+from restorer.restoration.stream import Progress, RestoringStream
+from restorer.restoration.task import Declipping, Inpainting, Task, parts_of
+from restorer.restoration.verify import Verification
+from restorer.restoration.wanted import LIKE_INPUT, Wanted
 
 _BLOCK_S = 1.0
 _LIVE_BATCH = 4  # windows, channels counted, that are restored at once when somebody waits at the end of a pipe

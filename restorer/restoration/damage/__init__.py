@@ -10,11 +10,11 @@ from restorer.audio import Samples
 from restorer.degradation import Degradation, Gaps, HardClip, LowPass, Projectable
 from restorer.errors import UsageError
 from restorer.prior import Prior
-from restorer.restore.damage.light import LIGHT_CLIPPING, split_gaps
-from restorer.restore.damage.several import Several
-from restorer.restore.damage.single import LostHighs, LostPeaks, LostSpans
-from restorer.restore.settings import Method
-from restorer.restore.task import (
+from restorer.restoration.damage.light import LIGHT_CLIPPING, split_gaps
+from restorer.restoration.damage.several import Several
+from restorer.restoration.damage.single import LostHighs, LostPeaks, LostSpans
+from restorer.restoration.settings import Method
+from restorer.restoration.task import (
     UNDAMAGED,
     BandwidthExtension,
     Declipping,
@@ -25,7 +25,7 @@ from restorer.restore.task import (
     joined,
     parts_of,
 )
-from restorer.restore.windows import Window
+from restorer.restoration.windows import Window
 
 RINGING = 24
 """Samples beside a gap that cannot be trusted where the recording was resampled: the gap's edge rings in them."""

@@ -8,9 +8,9 @@ from typing import Self
 from restorer.audio import AudioFormat, AudioWriter, Samples
 from restorer.audio.chain import chained
 from restorer.audio.writer import FileWriter
-from restorer.restore.task import BandwidthExtension, Task, parts_of
-from restorer.restore.verify import Verifier
-from restorer.restore.wanted import Wanted
+from restorer.restoration.task import BandwidthExtension, Task, parts_of
+from restorer.restoration.verify import Verifier
+from restorer.restoration.wanted import Wanted
 
 
 class Outlet:

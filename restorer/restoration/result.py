@@ -7,8 +7,8 @@ from typing import Literal
 from restorer.audio import SUFFIXES, AudioFormat, output_format
 from restorer.audio.format import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, can_write
 from restorer.errors import UsageError
-from restorer.restore.task import Declipping, Task, parts_of
-from restorer.restore.wanted import Depth, FormatName, Wanted
+from restorer.restoration.task import Declipping, Task, parts_of
+from restorer.restoration.wanted import Depth, FormatName, Wanted
 
 _CONTAINERS: dict[FormatName, str] = {
     "wav": "WAV", "flac": "FLAC", "aiff": "AIFF", "caf": "CAF", "w64": "W64", "rf64": "RF64", "au": "AU",

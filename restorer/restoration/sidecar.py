@@ -13,10 +13,10 @@ from restorer.audio import AudioFormat
 from restorer.audio.lock import hidden_name
 from restorer.digest import file_hash
 from restorer.errors import AudioError
-from restorer.restore.job import Report
-from restorer.restore.plan import sidecar_path
-from restorer.restore.settings import Settings
-from restorer.restore.task import BandwidthExtension, Declipping, Inpainting, Repair, Task, parts_of
+from restorer.restoration.job import Report
+from restorer.restoration.plan import sidecar_path
+from restorer.restoration.settings import Settings
+from restorer.restoration.task import BandwidthExtension, Declipping, Inpainting, Repair, Task, parts_of
 
 _NAMES = {BandwidthExtension: "bwe", Declipping: "declip", Inpainting: "inpaint"}
 

@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 from restorer.audio import Samples
 from restorer.audio.samples import as_table, require_finite
 from restorer.prior import Prior
-from restorer.restore.batches import Batches, Engine, OwnEngine
-from restorer.restore.classical_stage import WINDOW_S, ClassicalStage
-from restorer.restore.damage import stages_of
-from restorer.restore.fit import require_fit
-from restorer.restore.kept import Kept
-from restorer.restore.prior_stage import PriorStage
-from restorer.restore.settings import Settings, preset_of
-from restorer.restore.stage import Stage
-from restorer.restore.task import Task
+from restorer.restoration.batches import Batches, Engine, OwnEngine
+from restorer.restoration.classical_stage import WINDOW_S, ClassicalStage
+from restorer.restoration.damage import stages_of
+from restorer.restoration.fit import require_fit
+from restorer.restoration.kept import Kept
+from restorer.restoration.prior_stage import PriorStage
+from restorer.restoration.settings import Settings, preset_of
+from restorer.restoration.stage import Stage
+from restorer.restoration.task import Task
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ class RestoringStream:
             self._report(Progress(self.windows_done, self._windows_total, position_s, self._total_s))
 
 
-def restore_signal(
+def restore(
     samples: NDArray[np.floating[Any]],
     sample_rate: int,
     task: Task,

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 
-from restorer.restore.ahead import wait_for
-from restorer.restore.settings import Settings
+from restorer.restoration.ahead import wait_for
+from restorer.restoration.settings import Settings
 
 if TYPE_CHECKING:
-    from restorer.restore.batches import Engine, Rows
-    from restorer.restore.damage import Damage
+    from restorer.restoration.batches import Engine, Rows
+    from restorer.restoration.damage import Damage
 
 J = TypeVar("J")
 R = TypeVar("R")

@@ -12,8 +12,8 @@ from restorer.diffusion.noise import GUESS_STEP, START_STEP, KeyedNoise
 from restorer.diffusion.sampler import dpm2m, heun
 from restorer.diffusion.schedule import edm_schedule
 from restorer.prior import Prior
-from restorer.restore.damage import Damage
-from restorer.restore.settings import GENERATE, Settings
+from restorer.restoration.damage import Damage
+from restorer.restoration.settings import GENERATE, Settings
 
 
 @torch.no_grad()

@@ -12,9 +12,9 @@ from scipy.signal import oaconvolve
 from restorer.audio import Samples
 from restorer.degradation import Gaps, HardClip
 from restorer.dsp.filters import crossover_lowpass
-from restorer.restore.damage import file_spans
-from restorer.restore.regions import Regions, runs
-from restorer.restore.task import BandwidthExtension, Declipping, Inpainting, Part, Task, parts_of
+from restorer.restoration.damage import file_spans
+from restorer.restoration.regions import Regions, runs
+from restorer.restoration.task import BandwidthExtension, Declipping, Inpainting, Part, Task, parts_of
 
 UNTOUCHED_BAND = 0.9
 """Of the cutoff: below it bandwidth extension changes nothing that counts."""
