@@ -9,7 +9,7 @@ import soundfile
 
 from restorer.errors import AudioError, UsageError
 from restorer.restoration.job import restore_file
-from restorer.restoration.settings import BWE, INPAINT
+from restorer.restoration.settings import BWE, DECLIP, INPAINT
 from restorer.restoration.task import BandwidthExtension, Declipping, Inpainting
 from tests.tiny import WhitePrior
 
@@ -97,3 +97,17 @@ def test_an_empty_recording_gives_an_empty_recording(tmp_path):
     soundfile.write(tmp_path / "in.wav", np.zeros((0, 1)), RATE)
     report = restored(tmp_path / "in.wav", tmp_path / "out.wav")
     assert (report.seconds, soundfile.info(tmp_path / "out.wav").frames) == (0, 0)
+
+
+def test_who_restored_what_is_said(tmp_path):
+    source = record(tmp_path / "in.wav", seconds=3)
+    gaps = [(0.2 + 0.1 * i, 0.21 + 0.1 * i) for i in range(6)]
+    report = restored(source, tmp_path / "a.wav", Inpainting((*gaps, (2.0, 2.2))), replace(INPAINT, n_steps=2))
+    listed = "0.200-0.210, 0.300-0.310, 0.400-0.410, 0.500-0.510 and 2 more"
+    assert report.notes == (f"filled by autoregression: {listed}; by the prior: 2.000-2.200",)
+    by_prior = replace(INPAINT, n_steps=2, method="diffusion")
+    assert restored(source, tmp_path / "b.wav", Inpainting(((2.0, 2.01),)), by_prior).notes == ()
+    notes = restored(source, tmp_path / "c.wav", Declipping(0.2), replace(DECLIP, method="diffusion")).notes
+    assert notes == ("peaks rebuilt by social sparsity in 2 windows, after it by the prior in 8",)
+    notes = restored(source, tmp_path / "d.wav", DULL, replace(QUICK, method="classical")).notes
+    assert notes == ("highs by band replication",)

@@ -11,6 +11,7 @@ from restorer.audio.metadata import NO_METADATA, read_metadata
 from restorer.prior import Prior
 from restorer.restoration.ahead import read_ahead, write_behind
 from restorer.restoration.batches import Engine, OwnEngine
+from restorer.restoration.choice import choices
 from restorer.restoration.fit import require_fit
 from restorer.restoration.kept import Kept
 from restorer.restoration.outlet import Outlet
@@ -111,7 +112,8 @@ def restore_file(
             )
     seconds = verifier.frames / heard.sample_rate
     idle = _idle(task, seconds, copied=copied) if not verifier.regions.spans else []
-    notes = () if copied else (*_choice(stream), *stream.notes, *_peaks(outlet, heard, form), *outlet.notes)
+    choice = choices(task, settings.method, stream, seconds)
+    notes = () if copied else (*choice, *stream.notes, *_peaks(outlet, heard, form), *outlet.notes)
     truncated = ["the recording ends before its header says; what is there was restored"] if reader.truncated else []
     return Report(
         source, target, seconds, stream.windows_done, (*truncated, *notes, *_unreached(task, seconds), *idle), heard,
@@ -157,15 +159,6 @@ def _blocks(reader: AudioReader) -> Iterator[Samples]:
 def _is_like_input(heard: AudioFormat, wanted: Wanted, task: Task, target: Place) -> bool:
     """Whether nothing but peaks, of which there are none, would have changed the format."""
     return wanted.bits is None and result_format(heard, replace(wanted, clip_mode="clamp"), task, target) == heard
-
-
-def _choice(stream: RestoringStream) -> list[str]:
-    """Who restored, where it was not the prior alone."""
-    classical, prior = stream.windows_classical, stream.windows_prior
-    if not classical:
-        return []
-    rest = f", {prior} by the prior" if prior else ""
-    return [f"{classical} windows by a classical method{rest}"]
 
 
 def _peaks(outlet: Outlet, heard: AudioFormat, form: AudioFormat) -> list[str]:
