@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from restorer.diffusion.denoiser import Preconditioned
 from restorer.dsp.whiten import Whitening
 from restorer.errors import UsageError, WeightsError
-from restorer.network.cqtdiff import CqtDiff
+from restorer.network.cqtdiff import CqtDiff, short_time_fourier
 from restorer.network.octave import OctaveConfig, OctaveNet
 from restorer.shipped import DEFAULT_PRIOR, find_weights
 
@@ -42,6 +42,7 @@ class Preset:
 PRESETS = {
     "octave-44k": Preset("octave-44k", lambda: OctaveNet(OctaveConfig()), 44100, 2**17, 1.0, True),
     "cqtdiff-22k": Preset("cqtdiff-22k", CqtDiff, 22050, 2**16, 0.057, False),
+    "stft-22k": Preset("stft-22k", lambda: CqtDiff(transform=short_time_fourier()), 22050, 2**16, 0.057, False),
 }
 
 

@@ -187,7 +187,9 @@ def test_refuses_an_equaliser_that_is_none(saved, taps):
 
 
 def test_refuses_to_make_an_unknown_preset():
-    with pytest.raises(UsageError, match=r"there is no preset 'octave-9'; choose one of octave-44k, cqtdiff-22k"):
+    with pytest.raises(
+        UsageError, match=r"there is no preset 'octave-9'; choose one of octave-44k, cqtdiff-22k, stft-22k"
+    ):
         new_prior("octave-9")
 
 

@@ -38,7 +38,11 @@ def speed(
     prior: PriorOption = DEFAULT_PRIOR,
     preset: Annotated[
         str | None,
-        typer.Option(metavar="NAME", show_default=False, help="Time an untrained octave-44k or cqtdiff-22k instead."),
+        typer.Option(
+            metavar="NAME",
+            show_default=False,
+            help="Time a preset's untrained network instead: cqtdiff-22k.",
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable, all at the end.")] = False,
 ) -> None:

@@ -24,6 +24,11 @@ class ConstantQ(nn.Module):
         self._analysis = _Links(_stack(frame.groups, "bins"), _stack(frame.groups, "analysis"), frame.length)
         self._synthesis = _Links(_stack(frame.groups, "bins"), _stack(frame.groups, "synthesis"), frame.length // 2 + 1)
 
+    @property
+    def bands(self) -> int:
+        """Of all groups together."""
+        return sum(bands for bands, _ in self._shapes)
+
     def forward(self, x: Tensor) -> list[Tensor]:
         """x (..., length) -> one complex tensor (..., bands, frames) per group of the frame."""
         if x.shape[-1] != self.length:
