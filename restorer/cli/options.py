@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from restorer.cli.arguments import parse_device
-from restorer.restoration.settings import Guidance, Method, SamplerName, Settings
+from restorer.restoration.settings import Guidance, Method, Quality, SamplerName, Settings
 from restorer.restoration.wanted import LIKE_INPUT, ClipMode, Depth, FormatName, Wanted
 from restorer.shipped import DEFAULT_PRIOR, find_weights
 
@@ -17,6 +17,19 @@ Inputs = Annotated[
         metavar="INPUT",
         show_default=False,
         help="Sound files, folders, 'cd*/*.wav', @list.txt, or - for standard input.",
+    ),
+]
+QualityOption = Annotated[
+    Quality,
+    typer.Option("--quality", help="Steps of the prior: draft half as many as standard, best three times."),
+]
+TakesOption = Annotated[
+    int,
+    typer.Option(
+        "--takes",
+        min=1,
+        metavar="N",
+        help="Versions of each by as many seeds, to choose from: NAME.1.EXT, NAME.2.EXT.",
     ),
 ]
 MethodOption = Annotated[
@@ -127,7 +140,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class Album:
-    """How many recordings are gone through."""
+    """How many recordings are gone through, and how often."""
 
     include: Sequence[str] | None = None
     exclude: Sequence[str] | None = None
@@ -135,6 +148,7 @@ class Album:
     resume: bool = False
     dry_run: bool = False
     as_json: bool = False
+    takes: int = 1
 
 
 @dataclass(frozen=True)
@@ -156,6 +170,7 @@ class Delivery:
 class Asked:
     """What was asked of the sampling; None: as the preset has it."""
 
+    quality: Quality = "standard"
     method: Method = "auto"
     guidance: Guidance | None = None
     n_steps: int | None = None
@@ -168,6 +183,7 @@ class Asked:
         Who says how to sample wants the prior: then the method is not left to choose.
         """
         asked: dict[str, Any] = {name: value for name, value in asdict(self).items() if value is not None}
+        del asked["quality"]  # which says which preset
         if self.method == "auto" and len(asked) > 1:
             asked["method"] = "diffusion"
         return replace(preset, **asked)

@@ -41,6 +41,7 @@ class Done:
     report: "Report"
     task: Task
     settings: Settings
+    seed: int
     took_s: float
     note: str | None
 
@@ -73,17 +74,18 @@ def restore_recording(
     begun = monotonic()
     try:
         task = _found(job, order.task, engine, said) if isinstance(order.task, Search) else order.task
-        settings = order.asked.of(preset_of(task))
+        settings = order.asked.of(preset_of(task, order.asked.quality))
+        seed = order.seed + job.take
         with parts.of(job) as kept:
             if kept is not None and kept.is_done and Path(job.target).exists():
                 return Skipped(job)
             report = restore_file(
-                job.source, job.target, task, prior, settings, seed=order.seed, batch_size=machine.batch_size,
+                job.source, job.target, task, prior, settings, seed=seed, batch_size=machine.batch_size,
                 overwrite=delivery.overwrite, wanted=delivery.wanted, raw=raw, verify=delivery.verify,
                 progress=progress, kept=kept, engine=engine,
             )  # fmt: skip
         if delivery.sidecar:
-            _write_sidecar(report, task, settings, order)
+            _write_sidecar(report, task, settings, seed, order)
         parts.finish(job, kept, leave_mark=not is_single)
     except BrokenPipeError:
         raise  # whoever listened has left
@@ -91,7 +93,7 @@ def restore_recording(
         if is_single:
             raise
         return Failed(job, error)
-    return Done(job, report, task, settings, monotonic() - begun, None if kept is None else kept.note)
+    return Done(job, report, task, settings, seed, monotonic() - begun, None if kept is None else kept.note)
 
 
 def _found(job: "Job", search: Search, engine: "Engine", said: Callable[[str], None]) -> Task:
@@ -104,11 +106,11 @@ def _found(job: "Job", search: Search, engine: "Engine", said: Callable[[str], N
     return task
 
 
-def _write_sidecar(report: "Report", task: Task, settings: Settings, order: Order) -> None:
+def _write_sidecar(report: "Report", task: Task, settings: Settings, seed: int, order: Order) -> None:
     from restorer import __version__
     from restorer.restoration.sidecar import write_sidecar
     from restorer.shipped import find_weights
 
     command = ["restorer", *sys.argv[1:]]
     weights = find_weights(order.machine.prior)
-    write_sidecar(report, task, settings, seed=order.seed, prior=weights, version=__version__, command=command)
+    write_sidecar(report, task, settings, seed=seed, prior=weights, version=__version__, command=command)

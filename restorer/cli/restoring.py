@@ -45,7 +45,7 @@ def restore_all(
     plan = plan_jobs(
         inputs, delivery.out, known, overwrite=delivery.overwrite, wanted=delivery.wanted, is_raw=raw is not None,
         sidecar=delivery.sidecar, chosen=Chosen(tuple(album.include or ()), tuple(album.exclude or ())),
-        skip_existing=album.skip_existing or (album.resume and not delivery.overwrite),
+        skip_existing=album.skip_existing or (album.resume and not delivery.overwrite), takes=album.takes,
     )  # fmt: skip
     if known is None and any(job.info is None for job in plan.jobs):
         raise UsageError("auto listens to the whole recording before it begins, which a stream is not; name a file")
@@ -63,7 +63,7 @@ def restore_all(
             raise UsageError(
                 "--dry-run does not listen, as auto has to; ask `restorer detect` first, or name the damage"
             )
-        show(plan, known, asked.of(preset_of(known)), machine, delivery)
+        show(plan, known, asked.of(preset_of(known, asked.quality)), machine, delivery)
     else:
         parts = Parts(machine.prior, (task, asked, seed, delivery.wanted, delivery.raw), wanted=album.resume)
         for job in plan.skipped:
@@ -129,7 +129,7 @@ def _count(outcome: Outcome, order: Order, tally: Tally) -> None:
             tally.failed(Path(job.source), job.target, error)
         case Done() as done:
             _tell(done, order.delivery)
-            tally.restored(done.report, done.task, done.settings, order.seed, done.took_s)
+            tally.restored(done.report, done.task, done.settings, done.seed, done.took_s)
 
 
 def _tell(done: Done, delivery: Delivery) -> None:

@@ -25,6 +25,7 @@ from restorer.cli.options import (
     OutOption,
     OverwriteOption,
     PriorOption,
+    QualityOption,
     QuietOption,
     RateOption,
     RawOption,
@@ -34,6 +35,7 @@ from restorer.cli.options import (
     SidecarOption,
     SkipExistingOption,
     StepsOption,
+    TakesOption,
     VerboseOption,
     VerifyOption,
     XiOption,
@@ -66,12 +68,14 @@ def restoring(damage: Callable[..., Task | Search]) -> Callable[..., None]:
 def _restore(
     task: Task | Search,
     inputs: Inputs,
+    quality: QualityOption = "standard",
     method: MethodOption = "auto",
     guidance: GuidanceOption = None,
     steps: StepsOption = None,
     sampler: SamplerOption = None,
     xi: XiOption = None,
     seed: SeedOption = 0,
+    takes: TakesOption = 1,
     device: DeviceOption = "auto",
     batch_size: BatchOption = 8,
     jobs: JobsOption = 8,
@@ -94,8 +98,8 @@ def _restore(
     dry_run: DryRunOption = False,
     json: JsonOption = False,
 ) -> None:
-    asked = Asked(method, guidance, steps, sampler, xi)
+    asked = Asked(quality, method, guidance, steps, sampler, xi)
     wanted = Wanted(format, bits, rate, clip_mode)
-    album = Album(include, exclude, skip_existing, resume, dry_run, json)
+    album = Album(include, exclude, skip_existing, resume, dry_run, json, takes)
     delivery = Delivery(out, overwrite, quiet, verbose, wanted, raw, sidecar, verify, album)
     restore_all(inputs, task, asked, seed, Machine(prior, device, batch_size, jobs), delivery)

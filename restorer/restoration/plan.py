@@ -10,7 +10,7 @@ what they name, and what they name counts as several.
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from restorer.audio import AudioFormat, AudioInfo, open_writer, probe
@@ -25,11 +25,15 @@ from restorer.restoration.wanted import LIKE_INPUT, Wanted
 
 @dataclass(frozen=True)
 class Job:
-    """One recording to restore. info: what the source says of itself, None for standard input and named pipes."""
+    """One recording to restore. info: what the source says of itself, None for standard input and named pipes.
+
+    take: which of several versions, counted from 0.
+    """
 
     source: Place
     target: Place
     info: AudioInfo | None
+    take: int = 0
 
 
 @dataclass(frozen=True)
@@ -73,12 +77,14 @@ def plan_jobs(
     sidecar: bool = False,
     chosen: Chosen = EVERYTHING,
     skip_existing: bool = False,
+    takes: int = 1,
 ) -> Plan:
     """Looks at what was named, and touches nothing.
 
     inputs: files, folders, `-`, lists and patterns, among which `chosen` says what is meant. task: None where each file
     is to tell its own. out: a file or `-` for one file, else a folder (one that exists, or `name/`). skip_existing:
-    what has its result already is left out.
+    what has its result already is left out. takes: versions of each recording, NAME.1.EXT and so on where there are
+    several.
     is_raw: the one input is nothing but samples. sidecar: a file of facts will stand beside each result.
     UsageError where nothing of it can be done as asked: an output that is an input, two inputs with one output. A file
     that cannot be read, that the task does not fit, or whose target cannot be written or exists without `overwrite`, is
@@ -93,6 +99,8 @@ def plan_jobs(
         require_sensible(wanted, to_stream=target == "-")
         if sidecar and target == "-":
             raise UsageError("--sidecar stands beside a file, and standard output is none; name one by --out")
+    if takes > 1 and any("-" in (each.source, each.target) or _is_pipe(Path(each.source)) for each in found):
+        raise UsageError("--takes is for files, for a stream is heard once and holds one recording; leave it out")
     if not found:
         meant = "" if chosen == EVERYTHING else " that --include and --exclude let through"
         raise AudioError(
@@ -102,7 +110,7 @@ def plan_jobs(
     refusals: list[Refusal] = []
     for each in found:
         try:
-            jobs.append(_job(each, task, wanted, is_raw=is_raw))
+            jobs += _takes(_job(each, task, wanted, is_raw=is_raw), takes)
         except RestorerError as error:
             assert each.source != "-"
             refusals.append(Refusal(each.source, error))
@@ -119,7 +127,7 @@ def plan_jobs(
             writable.append(job)
         except RestorerError as error:
             refusals.append(Refusal(Path(job.source), error))
-    return Plan(tuple(writable), tuple(refusals), is_single, tuple(skipped))
+    return Plan(tuple(writable), tuple(refusals), is_single and takes == 1, tuple(skipped))
 
 
 def _single(word: str, out: str | None) -> Iterator[_Found]:
@@ -181,6 +189,14 @@ def _job(found: _Found, task: Task | None, wanted: Wanted, *, is_raw: bool) -> J
         return Job(found.source, found.target, info)
     name = found.target.name.removesuffix(suffix) + form.suffix
     return Job(found.source, found.target.with_name(name), info)
+
+
+def _takes(job: Job, takes: int) -> list[Job]:
+    """A job for each version."""
+    if takes == 1 or job.target == "-":
+        return [job]
+    names = [job.target.with_name(f"{job.target.stem}.{take + 1}{job.target.suffix}") for take in range(takes)]
+    return [replace(job, target=name, take=take) for take, name in enumerate(names)]
 
 
 def _without_done(jobs: Sequence[Job]) -> tuple[list[Job], list[Job]]:

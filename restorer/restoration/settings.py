@@ -1,6 +1,6 @@
 """How to sample: values, and the presets that were measured to be good."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from restorer.restoration.task import BandwidthExtension, Declipping, Inpainting, Repair, Task
@@ -35,16 +35,23 @@ INPAINT = Settings()
 DECLIP = Settings(n_steps=3, sigma_max=0.05)
 GENERATE = Settings(n_steps=50, sigma_max=20.0)
 
+Quality = Literal["draft", "standard", "best"]
+QUALITIES: dict[Quality, int] = {"draft": 4, "standard": BWE.n_steps, "best": 24}
+"""Steps where the prior does the work; `bench/steps.py` has the curve that they are taken from."""
 
-def preset_of(task: Task) -> Settings:
-    """What was measured to be good for a task; several kinds of damage are as bad as lost highs."""
+
+def preset_of(task: Task, quality: Quality = "standard") -> Settings:
+    """What was measured to be good for a task; several kinds of damage are as bad as lost highs.
+
+    quality: how many steps may be spent; declipping alone gains nothing by more.
+    """
     match task:
         case Declipping():
             return DECLIP
         case Inpainting():
-            return INPAINT
+            return replace(INPAINT, n_steps=QUALITIES[quality])
         case BandwidthExtension() | Repair():
-            return BWE
+            return replace(BWE, n_steps=QUALITIES[quality])
 
 
 def n_evaluations(settings: Settings) -> int:

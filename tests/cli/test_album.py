@@ -11,6 +11,7 @@ import soundfile
 
 from restorer.restoration import batches
 from restorer.restoration.kept import kept_path
+from restorer.restoration.settings import DECLIP, QUALITIES
 from tests.shell import contents, record
 
 WORDS = ["--cutoff", "1k", "--steps", "2"]
@@ -236,3 +237,31 @@ def test_a_bad_disk_for_what_is_kept_costs_nothing_but_the_resuming(tiny, album,
     monkeypatch.setattr("restorer.restoration.kept.Kept.keep", full)
     assert tiny("bwe", "album/a.wav", *WORDS, "--out", "new.wav", "--resume") == 0
     assert "new.wav: finished windows could not be kept (No space left on device)" in capsys.readouterr().err
+
+
+def test_takes_are_versions_by_seeds_that_follow(tiny, album, capsys):
+    words = ["album/a.wav", *WORDS, "--seed", "3"]
+    assert tiny("bwe", *words, "--takes", "3", "--out", "new/", "--json") == 0
+    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    takes = {each["target"]: each["seed"] for each in said}
+    assert takes == {"new/a.1.wav": 3, "new/a.2.wav": 4, "new/a.3.wav": 5}
+    assert tiny("bwe", "album/a.wav", *WORDS, "--seed", "4", "--out", "alone.wav") == 0
+    sounds = [soundfile.read(name)[0] for name in ("new/a.1.wav", "new/a.2.wav", "alone.wav")]
+    np.testing.assert_array_equal(sounds[1], sounds[2])
+    assert np.abs(sounds[0] - sounds[1]).max() > 0.01
+
+
+@pytest.mark.parametrize("words", [["-", "--out", "a.wav"], ["album/a.wav", "--out", "-"]])
+def test_takes_of_a_stream_are_refused(tiny, album, capsys, words):
+    assert tiny("bwe", *words, "--cutoff", "1k", "--takes", "2") == 2
+    assert "--takes is for files" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("quality", "steps"), [("draft", QUALITIES["draft"]), ("best", QUALITIES["best"])])
+def test_quality_is_steps_of_the_prior_and_leaves_the_method(tiny, album, capsys, quality, steps):
+    words = ["album/a.wav", "--quality", quality, "--json", "--overwrite", "--out", "new.wav"]
+    assert tiny("inpaint", "--gap", "0.2-0.21", *words) == 0
+    settings = json.loads(capsys.readouterr().out)["settings"]
+    assert (settings["n_steps"], settings["method"]) == (steps, "auto")
+    assert tiny("declip", "--threshold", "0.5", *words) == 0
+    assert json.loads(capsys.readouterr().out)["settings"]["n_steps"] == DECLIP.n_steps

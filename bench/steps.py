@@ -1,0 +1,134 @@
+"""How much quality another evaluation of the network buys: log-spectral distance over the number of steps.
+
+    python bench/steps.py FOLDER [--steps 2 3 4 6 8 12 16 24 35 69] [--seconds 5] [--rate HZ] [--prior NAME]
+        [--device NAME] [--seed N] [--results]
+
+The middle --seconds of every clean recording of FOLDER, low-passed as `bench/dev_clips.py` does and with its gaps of
+half a second, restored by the presets but for their steps. --results writes a section of RESULTS.md and the curve,
+steps.png (needs matplotlib). The presets of `--quality` are chosen from it.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from dev_clips import engine_restorers, load_clips
+from dev_measures import CUTOFFS_HZ, GAPS_S, Clip, Restorers, evaluate_bwe, evaluate_inpaint
+from results import write_section
+
+from restorer.bench.speed import describe
+from restorer.errors import RestorerError
+from restorer.prior import load_prior
+from restorer.restoration.settings import QUALITIES
+from restorer.shipped import DEFAULT_PRIOR
+
+STEPS = (2, 3, 4, 6, 8, 12, 16, 24, 35, 69)
+PICTURE = Path(__file__).with_name("steps.png")
+
+
+@dataclass(frozen=True)
+class Point:
+    """Of one kind of damage, restored in so many steps: the mean over the clips; seconds of computing a clip."""
+
+    damage: str
+    n_steps: int
+    lsd: float
+    seconds: float
+
+
+def measured(clips: Sequence[Clip], restorers: Restorers, n_steps: int) -> list[Point]:
+    points = []
+    for cutoff_hz in CUTOFFS_HZ:
+        each = [evaluate_bwe(clip, cutoff_hz, restorers.bwe) for clip in clips]
+        points.append(_mean(f"highs above {cutoff_hz / 1000:g} kHz", n_steps, each))
+    gap_s = max(GAPS_S)
+    points.append(
+        _mean(f"gaps of {gap_s:g} s", n_steps, [evaluate_inpaint(clip, gap_s, restorers.inpaint) for clip in clips])
+    )
+    return points
+
+
+def _mean(damage: str, n_steps: int, results: Sequence[object]) -> Point:
+    lsd, seconds = (float(np.mean([getattr(each, name) for each in results])) for name in ("lsd_out", "seconds"))
+    return Point(damage, n_steps, lsd, seconds)
+
+
+def table(points: Sequence[Point]) -> str:
+    steps = list(dict.fromkeys(point.n_steps for point in points))
+    lines = [
+        "| LSD (seconds a clip) | " + " | ".join(f"{n} steps" for n in steps) + " |",
+        "| --- |" + " ---: |" * len(steps),
+    ]
+    for damage in dict.fromkeys(point.damage for point in points):
+        cells = [f"{each.lsd:.3f} ({each.seconds:.2g})" for each in points if each.damage == damage]
+        lines.append(f"| {damage} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def draw(points: Sequence[Point], path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    panel = figure.subplots()
+    for damage in dict.fromkeys(point.damage for point in points):
+        mine = [point for point in points if point.damage == damage]
+        panel.plot([each.n_steps for each in mine], [each.lsd for each in mine], marker="o", markersize=3, label=damage)
+    for quality, n_steps in QUALITIES.items():
+        panel.axvline(n_steps, color="0.7", linewidth=0.8)
+        panel.text(n_steps, 0.02, f" {quality}", transform=panel.get_xaxis_transform(), rotation=90, color="0.4")
+    panel.set_xscale("log")
+    steps = sorted({point.n_steps for point in points})
+    panel.set_xticks(steps, [str(n) for n in steps])
+    panel.minorticks_off()
+    panel.set_xlabel("evaluations of the network a window")
+    panel.set_ylabel("log-spectral distance (log10 power)")
+    panel.set_ylim(bottom=0)
+    panel.legend()
+    figure.savefig(path, dpi=120)
+
+
+def arguments(words: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--steps", type=int, nargs="+", default=STEPS)
+    parser.add_argument("--seconds", type=float, default=5)
+    parser.add_argument("--rate", type=int, default=44100)
+    parser.add_argument("--prior", default=DEFAULT_PRIOR, help="name or path (default: %(default)s)")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--results", action="store_true", help="write the section of RESULTS.md, and steps.png")
+    return parser.parse_args(words)
+
+
+def run(given: argparse.Namespace) -> None:
+    clips = load_clips(given.folder, given.rate, given.seconds)
+    prior = load_prior(given.prior, given.device)
+    points = []
+    for n_steps in given.steps:
+        points += measured(clips, engine_restorers(prior, given.seed, n_steps), n_steps)
+        print(*points[-3:], sep="\n", flush=True)
+    text = table(points)
+    print(text)
+    if given.results:
+        draw(points, PICTURE)
+        what = (
+            f"{len(clips)} clean recordings, the middle {given.seconds:g} s, one channel at {given.rate} Hz, seed "
+            f"{given.seed}; a step is an evaluation of the network. The curve: [{PICTURE.name}]({PICTURE.name})."
+        )
+        write_section("Steps", f"{what}\n\n{text}", describe(prior))
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    try:
+        run(arguments(words))
+    except RestorerError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
