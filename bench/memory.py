@@ -32,7 +32,7 @@ TARGET = 0.1
 TASKS = ("bwe", "declip", "inpaint")
 _BLOCK_S = 10
 _THRESHOLD = 0.5  # above all of the music but where it is made louder
-_CLIPPED_S, _GAP_S = 1.0, 0.1  # both too long for a classical method alone
+_CLIPPED_S, _GAP_S = 1.0, 0.2  # both too long for a classical method alone
 
 
 @dataclass(frozen=True)

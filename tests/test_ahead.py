@@ -255,7 +255,7 @@ def in_turn(monkeypatch) -> Iterator[None]:
 TASKS = [
     (BandwidthExtension(1000.0), replace(BWE, n_steps=1)),
     (Declipping(0.42), replace(DECLIP, n_steps=1)),
-    (Inpainting(((0.5, 0.6), (2.0, 2.1))), replace(INPAINT, n_steps=1)),
+    (Inpainting(((0.5, 0.6), (2.0, 2.2))), replace(INPAINT, n_steps=1)),
 ]
 
 

@@ -113,9 +113,9 @@ def test_replicated_highs_join_without_a_seam() -> None:
 
 
 def test_gaps_are_light_where_they_are_short_and_far_from_long_ones() -> None:
-    short, long, near = (1.0, 1.05), (3.0, 3.5), (3.6, 3.61)
+    short, long, near = (1.0, 1.1), (3.0, 3.5), (3.6, 3.61)
     assert split_gaps([short, long, near]) == ([short], [long, near])
-    assert split_gaps([(0.1, 0.1 + 0.05)]) == ([(0.1, 0.1 + 0.05)], [])
+    assert split_gaps([(0.1, 0.1 + 0.1)]) == ([(0.1, 0.1 + 0.1)], [])
     assert split_gaps([]) == ([], [])
 
 

@@ -34,7 +34,7 @@ from tests.tiny import WhitePrior
 ROOT = Path(__file__).parents[1]
 RATE = 8000
 NOISE = 0.1 * np.random.default_rng(0).standard_normal((9000, 2))
-GAP = Inpainting(((0.5, 0.6),))
+GAP = Inpainting(((0.5, 0.65),))
 
 
 def test_the_python_of_the_readme_runs(tmp_path, monkeypatch, capsys):

@@ -28,4 +28,4 @@ def test_the_verdict_is_by_rate_and_by_length():
 
 
 def test_gaps_lie_within_the_recording():
-    assert memory.damage("inpaint", 1) == ["--gap", "5.0-5.1", "--gap", "30-30.1", "--gap", "55-55.1"]
+    assert memory.damage("inpaint", 1) == ["--gap", "5.0-5.2", "--gap", "30-30.2", "--gap", "55-55.2"]

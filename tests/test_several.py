@@ -16,7 +16,7 @@ from tests.tiny import WhitePrior
 
 RATE = 8000
 QUICK = Settings(n_steps=4, sigma_max=5.0)
-GAPS_S = ((0.7, 0.75), (1.4, 1.45))
+GAPS_S = ((0.7, 0.75), (1.4, 1.55))
 THRESHOLD = 0.1
 
 

@@ -148,8 +148,8 @@ def test_only_the_same_share(other):
     [
         BandwidthExtension(1000.0),
         Declipping(0.3),
-        Inpainting(((0.1, 0.2),)),
-        Repair((BandwidthExtension(1000.0), Declipping(0.3), Inpainting(((0.1, 0.2),)))),
+        Inpainting(((0.1, 0.25),)),
+        Repair((BandwidthExtension(1000.0), Declipping(0.3), Inpainting(((0.1, 0.25),)))),
     ],
 )
 def test_recordings_with_the_same_task_suffer_from_the_same(task):

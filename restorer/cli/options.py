@@ -21,7 +21,7 @@ Inputs = Annotated[
 ]
 QualityOption = Annotated[
     Quality,
-    typer.Option("--quality", help="Steps of the prior: draft half as many as standard, best three times."),
+    typer.Option("--quality", help="Steps of the prior: draft half as many as standard, best half as many again."),
 ]
 TakesOption = Annotated[
     int,

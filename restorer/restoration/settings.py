@@ -36,8 +36,8 @@ DECLIP = Settings(n_steps=3, sigma_max=0.05)
 GENERATE = Settings(n_steps=50, sigma_max=20.0)
 
 Quality = Literal["draft", "standard", "best"]
-QUALITIES: dict[Quality, int] = {"draft": 4, "standard": BWE.n_steps, "best": 24}
-"""Steps where the prior does the work; `bench/steps.py` has the curve that they are taken from."""
+QUALITIES: dict[Quality, int] = {"draft": 4, "standard": BWE.n_steps, "best": 12}
+"""Steps where the prior does the work; by `bench/steps.py` more than 12 buy nothing."""
 
 
 def preset_of(task: Task, quality: Quality = "standard") -> Settings:

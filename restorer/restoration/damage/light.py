@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 Gap = tuple[float, float]
 
-LIGHT_GAP_S = 0.05
+LIGHT_GAP_S = 0.1
 """Up to here a gap goes to autoregression."""
 
 LIGHT_CLIPPING = 0.5
