@@ -16,8 +16,9 @@ from restorer.prior import load_prior
 
 
 def section(words: Sequence[str], printed: str) -> str:
-    """The command, its folder left out, and what it printed."""
-    said = " ".join(f"'{word}'" if " " in word else word for word in words)
+    """The command, but for folders, and what it printed."""
+    kept = [word for i, word in enumerate(words) if "--cache" not in (word, words[i - 1] if i else "")]
+    said = " ".join(f"'{word}'" if " " in word else word for word in kept)
     return f"`restorer bench quality FOLDER {said}`\n\n```\n{printed.strip()}\n```"
 
 

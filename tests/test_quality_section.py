@@ -5,7 +5,9 @@ import quality
 
 
 def test_the_section_has_the_command_and_what_it_printed():
-    text = quality.section(["--seconds", "5", "--method", "diffusion dc"], "bwe: mean\n1 kHz  none\n\n")
+    text = quality.section(
+        ["--seconds", "5", "--cache", "/here", "--method", "diffusion dc"], "bwe: mean\n1 kHz  none\n\n"
+    )
     command, table = text.split("\n\n")
     assert command == "`restorer bench quality FOLDER --seconds 5 --method 'diffusion dc'`"
     assert table == "```\nbwe: mean\n1 kHz  none\n```"
