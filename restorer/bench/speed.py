@@ -100,7 +100,10 @@ def _timed(prior: Prior, name: TaskName, settings: Settings, batch_size: int, re
         heard = windows.to(prior.device)
         if damage.classical is not None:
             # As its stage does: one window after the other.
-            alone = [restore_classically(row[None], [start], damage.classical) for row, start in zip(heard, starts)]
+            alone = [
+                restore_classically(row[None], [start], damage.classical)
+                for row, start in zip(heard, starts, strict=True)
+            ]
             heard = heard + torch.cat(alone)
         restore_windows(heard, starts, modelled, prior, settings, seed=0)
         if prior.device.type == "cuda":
