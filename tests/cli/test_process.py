@@ -111,3 +111,14 @@ def test_no_progress_bar_off_a_terminal(folder):
     assert done.stderr.count(b"\n") == 1
     assert b"\r" not in done.stderr
     assert (folder / "in.restored.wav").read_bytes()[44:] == (folder / "in.wav").read_bytes()[44:]
+
+
+@pytest.mark.parametrize(("given", "found"), [({}, "10000"), ({"GOMP_SPINCOUNT": "7"}, "7")])
+def test_threads_that_wait_leave_the_processor_to_others_unless_told_otherwise(given, found):
+    code = (
+        "import atexit, os, sys; from restorer.__main__ import main; sys.argv = ['restorer', '--help']\n"
+        "atexit.register(lambda: print('spins', os.environ['GOMP_SPINCOUNT'])); main()"
+    )
+    clean = {name: value for name, value in environment().items() if name != "GOMP_SPINCOUNT"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**clean, **given})
+    assert done.stdout.splitlines()[-1] == f"spins {found}"
