@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from time import perf_counter
 
 import torch
+from outcome import exit_code
 from results import write_section
 
 from restorer.bench.speed import TaskName, Timing, describe, timings
-from restorer.errors import RestorerError
 from restorer.prior import Prior, load_prior, new_prior
 from restorer.restoration.settings import BWE, DECLIP, INPAINT, Settings
 from restorer.shipped import DEFAULT_PRIOR
@@ -122,12 +122,7 @@ def note(given: argparse.Namespace, ours_s: float, paper_s: float) -> str:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    try:
-        run(arguments(words))
-    except RestorerError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    return 0
+    return exit_code(lambda: run(arguments(words)))
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from dev_clips import load_clips
 from dev_measures import GAP_PLACES, Clip
+from outcome import exit_code
 from results import write_section
 from torch import Tensor
 
@@ -34,7 +35,7 @@ from restorer.classical.janssen import JANSSEN_CLIP, janssen_clip, janssen_gaps
 from restorer.classical.social import SS_EW, SS_PEW, social
 from restorer.classical.weighted_l1 import weighted_l1
 from restorer.degradation import Gaps, HardClip
-from restorer.errors import RestorerError, UsageError
+from restorer.errors import UsageError
 from restorer.metrics.sdr import clip_to_sdr, sdr, sdr_improvement
 
 Declipper = Callable[[Tensor, HardClip, float], Tensor]
@@ -167,12 +168,7 @@ def note(clips: Sequence[Clip], given: argparse.Namespace) -> str:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    try:
-        run(arguments(words))
-    except RestorerError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    return 0
+    return exit_code(lambda: run(arguments(words)))
 
 
 if __name__ == "__main__":

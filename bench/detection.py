@@ -31,13 +31,14 @@ import soundfile
 import soxr
 import torch
 from dev_clips import NO_ORIGINAL
+from outcome import exit_code
 from results import write_section
 from scipy import signal
 
 from restorer.bench.recordings import Clip, sound_files
 from restorer.bench.speed import Machine, cpu_name
 from restorer.degradation.detect import Detector, Findings, Kind
-from restorer.errors import AudioError, RestorerError
+from restorer.errors import AudioError
 from restorer.metrics.signals import Signal
 
 CUTOFF_HZ = (800.0, 16_000.0)
@@ -291,12 +292,7 @@ def run(given: argparse.Namespace) -> None:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    try:
-        run(arguments(words))
-    except RestorerError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    return 0
+    return exit_code(lambda: run(arguments(words)))
 
 
 if __name__ == "__main__":

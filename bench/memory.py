@@ -22,6 +22,7 @@ from time import perf_counter
 
 import numpy as np
 import soundfile
+from outcome import exit_code
 from scipy.signal import lfilter
 
 from restorer.errors import RestorerError
@@ -161,12 +162,7 @@ def record(text: str, given: argparse.Namespace) -> None:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    try:
-        run(arguments(words))
-    except RestorerError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    return 0
+    return exit_code(lambda: run(arguments(words)))
 
 
 if __name__ == "__main__":

@@ -24,13 +24,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from dev_clips import load_clips
+from outcome import exit_code
 from results import write_section
 
 from restorer.bench.degrade import low_passed
 from restorer.bench.recordings import Clip
 from restorer.bench.speed import describe
 from restorer.cli.arguments import parse_frequency
-from restorer.errors import RestorerError
 from restorer.metrics.seams import overlap_level_difference
 from restorer.metrics.signals import Mask, Signal
 from restorer.prior import Prior, load_prior
@@ -229,12 +229,7 @@ def note(cutoff_hz: float, settings: Settings) -> str:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    try:
-        run(arguments(words))
-    except RestorerError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    return 0
+    return exit_code(lambda: run(arguments(words)))
 
 
 if __name__ == "__main__":

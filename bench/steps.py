@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 from dev_clips import engine_restorers, load_clips
 from dev_measures import CUTOFFS_HZ, GAPS_S, Clip, Restorers, evaluate_bwe, evaluate_inpaint
+from outcome import exit_code
 from results import write_section
 
 from restorer.bench.speed import describe
-from restorer.errors import RestorerError
 from restorer.prior import load_prior
 from restorer.restoration.settings import QUALITIES
 from restorer.shipped import DEFAULT_PRIOR
@@ -122,12 +122,7 @@ def run(given: argparse.Namespace) -> None:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    try:
-        run(arguments(words))
-    except RestorerError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    return 0
+    return exit_code(lambda: run(arguments(words)))
 
 
 if __name__ == "__main__":
