@@ -73,7 +73,7 @@ class ClassicalStage:
 
     def _restore(self, window: Window) -> None:
         first, stop = max(window.start, 0), min(window.start + self._length, self._recording.end)
-        samples = self._damage.heard(self._recording.view(first, stop), first)
+        samples = self._recording.view(first, stop)
         if self._damage.hurts(samples, first):
             weights = window.weights(self._length)[first - window.start : stop - window.start]
             change = self._batches.classical(first, samples, self._damage).astype(np.float64)

@@ -52,7 +52,7 @@ class PriorStage:
         return self._damage.count(self._prior.length, resampled_length(frames, self._rate, self._prior.sample_rate))
 
     def push(self, block: Samples) -> Samples:
-        self._heard.append(self._to_prior.push(self._damage.heard(block, self._recording.end)))
+        self._heard.append(self._to_prior.push(block))
         self._recording.append(block)
         return self._advanced(ended=False)
 

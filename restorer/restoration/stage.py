@@ -25,7 +25,7 @@ class Stage(Protocol):
         """What of these frames, the first of which is `start`, it listens to."""
 
     def push(self, block: Samples) -> Samples:
-        """The next frames in; those out that are finished by now, perhaps none."""
+        """The next frames in, of which `heard_of` every stage has been asked; those out that are finished by now."""
 
     def finish(self) -> Samples:
         """The frames still held back. Nothing may be pushed after it."""
