@@ -205,6 +205,49 @@ def test_checkpoints_come_by_the_clock(tmp_path, monkeypatch):
     assert reported == [pytest.approx(row) for row in rows(tmp_path)]
 
 
+def test_the_log_says_how_much_was_computed_a_second(tmp_path, monkeypatch):
+    """By the clock of the log itself: a checkpoint, an interruption and its pause count alike."""
+    monkeypatch.setattr(loop, "time", Clock())
+    settings = replace(SETTINGS, steps=7, batch_size=2, validation_windows=1, checkpoint_minutes=2.5)
+    reported: list[dict[str, float]] = []
+    train(settings, Notes, Notes, tmp_path, report=reported.append)
+    train(replace(settings, steps=9), Notes, Notes, tmp_path, resume=True, report=reported.append)
+    work = 2 * loop.operations(new_prior("tiny", tiny_taps()))
+    steps = np.diff([0, *(row["step"] for row in reported)])
+    seconds = 60 * np.diff([0, *(row["minutes"] for row in reported)])
+    assert [row["tflop_a_s"] for row in reported] == pytest.approx(steps * work / seconds / 1e12, rel=1e-9)
+
+
+def test_operations_are_those_of_the_convolutions_forward_and_back():
+    """Counted by hand: two for each weight at each point it is applied to, three times."""
+    prior, counted = new_prior("tiny", tiny_taps()), 0
+
+    def count(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal counted
+        assert isinstance(module, Conv)
+        counted += 2 * module.weight.numel() * output.shape[2] * output.shape[3]
+
+    for module in prior.modules():
+        if isinstance(module, Conv):
+            module.register_forward_hook(count)
+    told = loop.operations(prior)
+    assert told == pytest.approx(3 * counted, rel=0.02)  # beside them, the noise embedding
+
+
+def test_a_log_keeps_the_columns_that_it_began_with(tmp_path, straight):
+    for name in ("state.pt", "log.csv", "prior.safetensors"):
+        (tmp_path / name).write_bytes((straight / name).read_bytes())
+    old = rows(straight)[0]
+    del old["tflop_a_s"]
+    with (tmp_path / "log.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([old.keys(), old.values()])
+    train(replace(SETTINGS, steps=7), Notes, Notes, tmp_path, resume=True)
+    first, second = rows(tmp_path)
+    assert first == old
+    assert second.keys() == old.keys()
+    assert second["step"] == 7
+
+
 def test_a_finished_training_is_left_as_it_is(tmp_path, straight):
     for name in ("state.pt", "log.csv", "prior.safetensors"):
         (tmp_path / name).write_bytes((straight / name).read_bytes())

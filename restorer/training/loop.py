@@ -9,15 +9,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset
+from torch.utils.flop_counter import FlopCounterMode
 
 from restorer.errors import UsageError
 from restorer.network.layers import Conv
+from restorer.prior import Prior
 from restorer.training import state as states
 from restorer.training.objective import Objective, draw, validate, validation_batch
 from restorer.training.settings import Excerpts, TrainSettings
@@ -58,16 +59,17 @@ def train(
     objective = _distribute(Objective(state.prior, settings), world)
     batches = _batches(training(length), settings, state.step, rank, world)
     checked = validation_batch(state.prior, validation(length), settings.validation_windows) if rank == 0 else None
-    log = _Log(out / "log.csv", report)
+    work = operations(state.prior) * settings.batch_size if rank == 0 else 0
+    log = _Log(out / "log.csv", work, state.elapsed_s, report)
     begun = last_saved = time.monotonic()
-    already_s, losses = state.elapsed_s, list[float]()
+    already_s, losses = state.elapsed_s, list[Tensor]()
     while True:
         progress = max(state.step / settings.steps, state.elapsed_s / 60 / settings.minutes)
         progress = _agree(progress, world, device)
         if progress >= 1:
             break
         _set_rate(state.optimizer, learning_rate(settings, state.step, progress))
-        losses.append(_step(state, objective, next(batches).to(device), settings, rank))
+        losses.append(_step(state, objective, next(batches).to(device, non_blocking=True), settings, rank))
         state.elapsed_s = already_s + time.monotonic() - begun
         if time.monotonic() - last_saved > 60 * settings.checkpoint_minutes:
             last_saved = time.monotonic()
@@ -79,7 +81,8 @@ def train(
     return out / "prior.safetensors"
 
 
-def _step(state: State, objective: nn.Module, excerpts: Tensor, settings: TrainSettings, rank: int) -> float:
+def _step(state: State, objective: nn.Module, excerpts: Tensor, settings: TrainSettings, rank: int) -> Tensor:
+    """One step; returns its loss, still on the device: to ask for the number would make a GPU wait."""
     drawn = draw(settings.seed, state.step, rank, len(excerpts), state.prior.length)
     loss = objective(excerpts, *(each.to(excerpts.device) for each in drawn))
     state.optimizer.zero_grad(set_to_none=True)
@@ -89,7 +92,7 @@ def _step(state: State, objective: nn.Module, excerpts: Tensor, settings: TrainS
     state.step += 1
     _renormalise(state.prior)
     average_into(state.average, state.prior, state.step, settings.ema_shape)
-    return float(loss.detach())
+    return loss.detach()
 
 
 @torch.no_grad()
@@ -129,18 +132,19 @@ def _checkpoint(
     settings: TrainSettings,
     out: Path,
     checked: Tensor | None,
-    losses: list[float],
+    losses: list[Tensor],
     log: "_Log",
     facts: dict[str, Any],
 ) -> None:
     """Validation, a row of the log, weights and state; only the first process, which has the validation windows."""
-    mean_loss = float(np.mean(losses)) if losses else math.nan
+    mean_loss, n_steps = float(torch.stack(losses).mean()) if losses else math.nan, len(losses)
     losses.clear()
     if checked is None:
         return
     by_level = validate(state.average, checked)
     row = {"step": state.step, "minutes": state.elapsed_s / 60, "loss": mean_loss}
-    log.write({**row, **{f"validation_{level}": value for level, value in by_level.items()}})
+    row |= {f"validation_{level}": value for level, value in by_level.items()}
+    log.write(row, n_steps)
     made = {"training": {key: _plain(value) for key, value in asdict(settings).items()}, "steps": state.step}
     made |= {"hours": state.elapsed_s / 3600, "validation_loss": {str(k): v for k, v in by_level.items()}}
     state.average.save(out / "prior.safetensors", {**facts, **made})
@@ -179,6 +183,7 @@ def _batches(excerpts: Excerpts, settings: TrainSettings, step: int, rank: int, 
         num_workers=settings.workers,
         worker_init_fn=_one_thread,
         prefetch_factor=4 if settings.workers else None,
+        pin_memory=settings.device == "cuda",
     )
     return iter(loader)
 
@@ -208,17 +213,36 @@ def _agree(value: float, world: int, device: torch.device) -> float:
     return float(shared)
 
 
-class _Log:
-    """One row of numbers per checkpoint, as CSV."""
+def operations(prior: Prior) -> int:
+    """Floating-point operations for one window in training: forward, and twice that backward."""
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        prior(torch.zeros(1, prior.length, device=prior.device), torch.ones(1, device=prior.device))
+    return 3 * counter.get_total_flops()
 
-    def __init__(self, path: Path, report: Callable[[dict[str, float]], None]) -> None:
+
+class _Log:
+    """One row of numbers per checkpoint, as CSV, and how many operations a second there were since the one before.
+
+    work: the operations of a step. A log that was begun with other columns keeps them.
+    """
+
+    def __init__(self, path: Path, work: int, elapsed_s: float, report: Callable[[dict[str, float]], None]) -> None:
         self.path = path
+        self.work = work
+        self.elapsed_s = elapsed_s
         self.report = report
 
-    def write(self, row: dict[str, float]) -> None:
+    def write(self, row: dict[str, float], n_steps: int) -> None:
+        elapsed_s = 60 * row["minutes"]
+        row = {**row, "tflop_a_s": n_steps * self.work / max(elapsed_s - self.elapsed_s, 1e-9) / 1e12}
+        self.elapsed_s = elapsed_s
+        columns = list(row)
         new = not self.path.exists()
+        if not new:
+            with self.path.open(newline="") as file:
+                columns = next(csv.reader(file), columns)
         with self.path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, row)
+            writer = csv.DictWriter(file, columns, extrasaction="ignore")
             if new:
                 writer.writeheader()
             writer.writerow(row)

@@ -82,7 +82,7 @@ def _state(settings: TrainSettings, prior: Prior, device: torch.device) -> State
     network = prior.denoiser.network
     if isinstance(network, OctaveNet):
         network.compute_dtype = fast_dtype(device)
-    optimizer = torch.optim.Adam(prior.parameters(), lr=settings.learning_rate, betas=(0.9, 0.99))
+    optimizer = torch.optim.Adam(prior.parameters(), lr=settings.learning_rate, betas=(0.9, 0.99), fused=True)
     return State(prior, copy.deepcopy(prior).requires_grad_(False), optimizer)
 
 
