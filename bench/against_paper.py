@@ -99,7 +99,9 @@ def run(given: argparse.Namespace) -> None:
     for task, preset in PRESETS.items():
         ours, rest = (
             next(
-                timings(prior, [task], [preset.guidance], batch_size=given.batch_size, repeats=given.repeat, n_steps=n)
+                timings(
+                    prior, [task], [preset.guidance], batch_sizes=[given.batch_size], repeats=given.repeat, n_steps=n
+                )
             )
             for n in (given.steps, 0)
         )

@@ -7,6 +7,7 @@ import statistics
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from time import perf_counter
 
@@ -74,17 +75,16 @@ def timings(
     tasks: Sequence[TaskName],
     guidances: Sequence[Guidance],
     *,
-    batch_size: int,
+    batch_sizes: Sequence[int],
     repeats: int,
     n_steps: int | None = None,
 ) -> Iterator[Timing]:
-    """Each task with each guidance, one after the other; n_steps: instead of the presets' own."""
-    for name in tasks:
-        for guidance in guidances:
-            settings = replace(_TASKS[name][1], guidance=guidance)
-            if n_steps is not None:
-                settings = replace(settings, n_steps=n_steps)
-            yield _timed(prior, name, settings, batch_size, repeats)
+    """Each task with each guidance in each size of batch; n_steps: instead of the presets' own."""
+    for name, guidance, batch_size in product(tasks, guidances, batch_sizes):
+        settings = replace(_TASKS[name][1], guidance=guidance)
+        if n_steps is not None:
+            settings = replace(settings, n_steps=n_steps)
+        yield _timed(prior, name, settings, batch_size, repeats)
 
 
 def _timed(prior: Prior, name: TaskName, settings: Settings, batch_size: int, repeats: int) -> Timing:

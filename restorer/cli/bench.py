@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from restorer.cli.options import BatchOption, DeviceOption, Machine, PriorOption, StepsOption
+from restorer.cli.options import DeviceOption, Machine, PriorOption, StepsOption
 from restorer.cli.quality import quality
 from restorer.restoration.settings import Guidance
 from restorer.shipped import DEFAULT_PRIOR
@@ -34,7 +34,10 @@ def speed(
     steps: StepsOption = None,
     repeat: Annotated[int, typer.Option(metavar="N", min=1, help="Runs of which the median counts.")] = 3,
     device: DeviceOption = "auto",
-    batch_size: BatchOption = 8,
+    batch_size: Annotated[
+        list[int] | None,
+        typer.Option(metavar="N", min=1, show_default="8", help="Windows restored at once; repeatable, to compare."),
+    ] = None,
     prior: PriorOption = DEFAULT_PRIOR,
     preset: Annotated[
         str | None,
@@ -52,7 +55,7 @@ def speed(
     """
     if context.invoked_subcommand is not None:
         return
-    machine = Machine(prior, device, batch_size)
+    machine = Machine(prior, device)
     machine.check(with_prior=preset is None)
     from restorer.bench.speed import describe, timings
     from restorer.cli.device import choose_device
@@ -65,7 +68,7 @@ def speed(
         timed,
         [task] if task else ("bwe", "inpaint", "declip"),
         [guidance] if guidance else ("dc", "rg", "dc+rg"),
-        batch_size=batch_size,
+        batch_sizes=batch_size or [machine.batch_size],
         repeats=repeat,
         n_steps=steps,
     )
