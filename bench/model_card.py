@@ -47,6 +47,11 @@ Validation loss (EDM's weighting: 1 is a network that says nothing), averaged we
 
 {losses}
 
+Over the whole training ([{name}.csv]({name}.csv), `bench/training_curve.py`; the curves break where the corpus or the
+weight of the loss changed, see TRAINING.md):
+
+![Validation loss by noise level over the hours of training]({name}.png)
+
 ## What it reached
 
 On three real recordings of solo piano that it never heard, with the presets (means; `bench/dev_clips.py`):
