@@ -133,6 +133,44 @@ def test_release_is_exponential(bank: Bank) -> None:
 
 
 @settings(max_examples=10)
+@given(cents=st.floats(1, 6), seed=st.integers(0, 99))
+def test_a_mistuned_key_is_flat_right_or_sharp_and_stays_so(bank: Bank, cents: float, seed: int) -> None:
+    played = replace(PLAIN, mistuning_cents=cents, acoustics=Acoustics(seed=seed))
+    off = []
+    for pitch in range(60, 72):
+        audio = strings(one_note(pitch), bank, 0.1, LENGTH, RATE, played)
+        off.append(1200 * np.log2(peak_hz(audio) / (440 * 2 ** ((pitch - 69) / 12))) / cents)
+        assert np.array_equal(audio, strings(one_note(pitch), bank, 0.1, LENGTH, RATE, played))
+    np.testing.assert_allclose(off, np.round(off), atol=0.3)  # of a cent
+    assert set(np.round(off)) <= {-1, 0, 1}
+    assert np.ptp(np.round(off)) > 0  # twelve keys alike: once in 180 000
+
+
+def test_the_strings_of_a_note_beat(bank: Bank) -> None:
+    """Two lines c cents apart beat c ln(2) f / 1200 times a second: their sum is still after half a period."""
+    alone = strings(one_note(81, 0.0), bank, 0.0, LENGTH, RATE)
+    beating = strings(one_note(81, 0.0), bank, 0.0, LENGTH, RATE, replace(PLAIN, unison_cents=4.0))
+    still = round(RATE / 2 / (880 * 4.0 * np.log(2) / 1200))
+    around = slice(still - 441, still + 441)
+    assert np.linalg.norm(beating[around]) < 0.1 * np.linalg.norm(alone[around])
+    assert np.linalg.norm(beating[:882]) == pytest.approx(np.linalg.norm(alone[:882]), rel=0.01)
+
+
+def test_keys_thump_when_they_go_down_and_come_up(bank: Bank) -> None:
+    note = one_note(99, 0.2, 0.6, velocity=127)
+    dry = render(note, bank, 0.0, LENGTH, RATE)
+    thumps = render(note, bank, 0.0, LENGTH, RATE, replace(PLAIN, action_db=-40.0)) - dry
+    level_db = 20 * np.log10(np.abs(thumps).max() / np.abs(dry).max())
+    assert level_db == pytest.approx(-40, abs=0.1)
+    begins, ends = round(0.2 * RATE), round(0.6 * RATE)
+    down, up = np.abs(thumps[begins:ends]).max(), np.abs(thumps[ends:]).max()
+    assert up == pytest.approx(0.3 * down, rel=0.01)
+    assert np.abs(thumps[: begins - 1]).max() < 1e-3 * down  # float32 rounds the sum at the level of the strings
+    power = np.square(np.abs(np.fft.rfft(thumps)))  # bins of one hertz
+    assert power[2000:].sum() < 0.01 * power.sum()
+
+
+@settings(max_examples=10)
 @given(start_s=st.floats(0.2, 1.2))
 def test_an_excerpt_is_a_part_of_the_whole(bank: Bank, start_s: float) -> None:
     notes = interpreted(read_together(), PLAIN)
@@ -302,6 +340,9 @@ def test_augmentations_differ(bank: Bank) -> None:
     assert {a.channel for a in drawn} == {0, 1}
     assert {a.transposition for a in drawn} == set(range(-5, 6))
     assert 0.1 < np.mean([a.acoustics.rt60_s == 0 for a in drawn]) < 0.3
+    for share in ("mistuning_cents", "unison_cents", "action_db"):
+        assert 0.2 < np.mean([bool(getattr(a, share)) for a in drawn]) < 0.5
+    assert max(a.release_s for a in drawn) > 0.4  # half pedal
 
 
 def test_refuses_nothing_to_play(bank: Bank) -> None:

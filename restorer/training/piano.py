@@ -8,6 +8,7 @@ import numpy as np
 import soxr
 import torch
 from numpy.typing import NDArray
+from scipy.signal import oaconvolve
 from torch.utils.data import IterableDataset, get_worker_info
 
 from restorer.errors import UsageError
@@ -18,6 +19,8 @@ from restorer.training.score import HIGHEST, LOWEST, Notes, Performance
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 UNDAMPED = 89  # from F6 on strings have no dampers
+_THUMP_S = 0.06
+_THUMP_HZ = 300.0  # above, thumps fall by 12 dB an octave
 _TRIES = 8  # an excerpt that falls into a pause is drawn again, at most so often
 
 
@@ -29,10 +32,13 @@ class Augmentation:
     transposition: int = 0  # semitones
     tempo: float = 1.0
     tuning_cents: float = 0.0
+    mistuning_cents: float = 0.0  # each key is so much flat, or right, or so much sharp, as it happens to be
+    unison_cents: float = 0.0  # the strings of a note are so far apart, and beat
     colour: int = 0  # semitones: notes this much lower are sounded faster; brighter, and content above the bank's band
     touch: float = 1.0  # exponent of the velocity curve on 0..1; above 1 plays softer
     contrast_db: float = 0.0  # what the loudest touch gains over the bank's own dynamics, re the softest
     release_s: float = 0.06  # time constant of the damper at middle C
+    action_db: float | None = None  # thumps of keys and dampers, peak re the strings' peak
     gain_db: float = 0.0
     acoustics: Acoustics = DRY
 
@@ -43,15 +49,20 @@ PLAIN = Augmentation()
 def draw_augmentation(rng: np.random.Generator, channels: int) -> Augmentation:
     """A realistic recording of a realistic performance."""
     colour = int(rng.integers(1, 6)) if rng.random() < 0.5 else 0
+    release_s = float(np.exp(rng.uniform(np.log(0.03), np.log(0.2))))
+    half_pedal = float(rng.uniform(2, 8)) if rng.random() < 0.1 else 1.0  # dampers that only brush the strings
     return Augmentation(
         channel=int(rng.integers(channels)),
         transposition=int(rng.integers(-5, 6)),
         tempo=float(np.exp(rng.uniform(np.log(0.8), np.log(1.25)))),
         tuning_cents=float(rng.uniform(-30, 30)),
+        mistuning_cents=float(rng.uniform(1, 6)) if rng.random() < 0.3 else 0.0,
+        unison_cents=float(np.exp(rng.uniform(np.log(0.3), np.log(6)))) if rng.random() < 0.3 else 0.0,
         colour=colour,
         touch=float(np.exp(rng.uniform(np.log(0.5), np.log(3.0)))),
         contrast_db=float(rng.uniform(0, 15)),
-        release_s=float(np.exp(rng.uniform(np.log(0.03), np.log(0.2)))),
+        release_s=release_s * half_pedal,
+        action_db=float(rng.uniform(-60, -35)) if rng.random() < 0.4 else None,
         gain_db=float(rng.uniform(-25, 5)),
         acoustics=draw_acoustics(rng),
     )
@@ -71,7 +82,11 @@ def render(
 ) -> Floats:
     """(length,) from `start_s` on: `notes` (`interpreted` before) on the bank's piano, recorded; below full scale."""
     lead = lead_samples(augmentation.acoustics, sample_rate)
-    dry = strings(notes, bank, start_s - lead / sample_rate, lead + length, sample_rate, augmentation)
+    begin_s = start_s - lead / sample_rate
+    dry = strings(notes, bank, begin_s, lead + length, sample_rate, augmentation)
+    if augmentation.action_db is not None:
+        peak = float(np.abs(dry).max(initial=0.0)) * 10 ** (augmentation.action_db / 20)
+        dry += peak * action(notes, begin_s, lead + length, sample_rate, augmentation.acoustics.seed)
     wet = recorded(dry, lead, sample_rate, augmentation.acoustics)
     gain = 10 ** (augmentation.gain_db / 20)
     peak = float(np.abs(wet).max(initial=0.0)) * gain
@@ -92,7 +107,13 @@ def strings(
     notes, release_s = notes[heard], release_s[heard]
     chosen = _nearest(bank, notes, augmentation.colour)
     gains = bank.scale[chosen] * 10 ** (_gain_db(bank, chosen, notes.velocity, augmentation.contrast_db) / 20)
-    shifts = np.round(notes.pitch - bank.pitch[chosen] + augmentation.tuning_cents / 100, 4)
+    cents = augmentation.tuning_cents + augmentation.mistuning_cents * _mistuned(notes.pitch, augmentation)
+    shifts = np.round(notes.pitch - bank.pitch[chosen] + cents / 100, 4)
+    if augmentation.unison_cents > 0:
+        apart = augmentation.unison_cents / 200
+        shifts = np.concatenate([shifts - apart, shifts + apart])
+        notes, chosen, release_s = _together(notes, notes), np.tile(chosen, 2), np.tile(release_s, 2)
+        gains = np.tile(gains / 2, 2)
     samples = np.asarray(bank.samples[augmentation.channel])  # a plain view: slices of a memmap are slow
     out = np.zeros(length, np.float32)
     for shift in np.unique(shifts):
@@ -105,6 +126,30 @@ def strings(
             _add(mix, samples[offset : offset + size], begin, stop, gains[i], release_s[i] * rate)
         out += soxr.resample(mix, rate, sample_rate, quality="HQ")[:length]
     return out
+
+
+def action(notes: Notes, start_s: float, length: int, sample_rate: int, seed: int) -> Floats:
+    """What is heard of the keys and dampers themselves, (length,), about 1 at most: a dull thump for each key that goes
+    down, by its velocity, and a softer one for each that comes up."""
+    rng = np.random.default_rng([seed, 1])
+    strokes = np.zeros(length, np.float32)
+    for times_s, force in ((notes.onset_s, notes.velocity / 127), (notes.stop_s, np.full(notes.pitch.size, 0.3))):
+        at = np.round((times_s - start_s) * sample_rate).astype(np.int64)
+        inside = (at >= 0) & (at < length)
+        np.add.at(strokes, at[inside], force[inside].astype(np.float32))
+    size = round(_THUMP_S * sample_rate)
+    noise = np.fft.rfft(rng.standard_normal(size))
+    frequency = np.fft.rfftfreq(size, 1 / sample_rate)
+    thump = np.fft.irfft(noise / (1 + np.square(frequency / _THUMP_HZ)), size)
+    thump *= np.exp(-np.arange(size) / (0.2 * size))
+    thumps: Floats = oaconvolve(strokes, (thump / np.abs(thump).max()).astype(np.float32))[:length]
+    return thumps
+
+
+def _mistuned(pitch: Floats, augmentation: Augmentation) -> Floats:
+    """-1, 0 or 1 for each key: three values, for each costs a resampling."""
+    keys = np.random.default_rng([augmentation.acoustics.seed, 2]).integers(-1, 2, 128)
+    return keys[np.round(pitch).astype(np.int64)].astype(np.float32)
 
 
 def _nearest(bank: Bank, notes: Notes, colour: int) -> NDArray[np.int64]:
