@@ -284,6 +284,30 @@ def test_it_begins_with_given_weights(straight):
     assert (begun.step, begun.elapsed_s) == (0, 0)
 
 
+def test_what_has_learned_already_learns_more_slowly_and_goes_on_so(tmp_path, straight):
+    """The peak rate is kept with the state: resuming, which names no first weights, does not raise it."""
+    made = straight / "prior.safetensors"
+    train(replace(SETTINGS, steps=3), Notes, Notes, tmp_path, init=made)
+    first, last = rows(tmp_path)
+    assert (first["step"], last["step"]) == (0, 3)
+    assert math.isnan(first["loss"])
+    assert first["validation_0.1"] == pytest.approx(
+        rows(straight)[0]["validation_0.1"]
+    )  # the given weights, as they are
+    resumed = state.load(SETTINGS, tmp_path / "state.pt", torch.device("cpu"))
+    assert resumed.peak_rate == state.FINE_TUNING_RATE < SETTINGS.learning_rate
+    assert state.load(SETTINGS, straight / "state.pt", torch.device("cpu")).peak_rate == SETTINGS.learning_rate
+
+
+def test_goes_on_with_another_size_of_batch(tmp_path, straight):
+    """A training that began on one machine may go on on another, which holds more windows or fewer."""
+    for name in ("state.pt", "log.csv", "prior.safetensors"):
+        (tmp_path / name).write_bytes((straight / name).read_bytes())
+    train(replace(SETTINGS, steps=8, batch_size=2), Notes, Notes, tmp_path, resume=True)
+    assert [row["step"] for row in rows(tmp_path)] == [6, 8]
+    assert all(math.isfinite(value) for value in rows(tmp_path)[-1].values())
+
+
 def test_random_weights_are_a_function_of_the_seed():
     def begun(seed: int) -> dict[str, Tensor]:
         return dict(state.begin(replace(SETTINGS, seed=seed), Notes, torch.device("cpu"), None).prior.state_dict())
@@ -400,10 +424,10 @@ def test_drawn_numbers_are_a_function_of_seed_step_and_process():
 
 
 def test_the_learning_rate_warms_up_stays_and_falls_to_nothing():
-    settings = TrainSettings(learning_rate=2.0, warmup_steps=10, decay_share=0.25)
-    assert [learning_rate(settings, step, 0.0) for step in (0, 4, 9, 10, 500)] == pytest.approx([0.2, 1, 2, 2, 2])
-    assert [learning_rate(settings, 500, p) for p in (0.5, 0.75, 0.875, 1)] == pytest.approx([2, 2, 1, 0])
-    assert learning_rate(settings, 4, 0.875) == pytest.approx(0.5)  # a short training does both at once
+    settings = TrainSettings(warmup_steps=10, decay_share=0.25)
+    assert [learning_rate(settings, 2.0, step, 0.0) for step in (0, 4, 9, 10, 500)] == pytest.approx([0.2, 1, 2, 2, 2])
+    assert [learning_rate(settings, 2.0, 500, p) for p in (0.5, 0.75, 0.875, 1)] == pytest.approx([2, 2, 1, 0])
+    assert learning_rate(settings, 2.0, 4, 0.875) == pytest.approx(0.5)  # a short training does both at once
 
 
 @pytest.mark.parametrize("shape", [0.0, 6.94, 16.97])

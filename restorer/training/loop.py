@@ -26,6 +26,8 @@ from restorer.training.state import State
 
 __all__ = ["Excerpts", "TrainSettings", "train"]
 
+_VALIDATION = "validation_"
+
 
 def train(
     settings: TrainSettings,
@@ -61,6 +63,8 @@ def train(
     checked = validation_batch(state.prior, validation(length), settings.validation_windows) if rank == 0 else None
     work = operations(state.prior) * settings.batch_size if rank == 0 else 0
     log = _Log(out / "log.csv", work, state.elapsed_s, report)
+    if init is not None and checked is not None:
+        log.write(_row(state, checked, math.nan), 0)  # what the given weights are worth here, to compare
     begun = last_saved = time.monotonic()
     already_s, losses = state.elapsed_s, list[Tensor]()
     while True:
@@ -68,7 +72,7 @@ def train(
         progress = _agree(progress, world, device)
         if progress >= 1:
             break
-        _set_rate(state.optimizer, learning_rate(settings, state.step, progress))
+        _set_rate(state.optimizer, learning_rate(settings, state.peak_rate, state.step, progress))
         losses.append(_step(state, objective, next(batches).to(device, non_blocking=True), settings, rank))
         state.elapsed_s = already_s + time.monotonic() - begun
         if time.monotonic() - last_saved > 60 * settings.checkpoint_minutes:
@@ -116,10 +120,10 @@ def average_into(average: nn.Module, network: nn.Module, step: int, shape: float
     torch._foreach_lerp_(averages, values, 1 - keep)
 
 
-def learning_rate(settings: TrainSettings, step: int, progress: float) -> float:
+def learning_rate(settings: TrainSettings, peak: float, step: int, progress: float) -> float:
     """Warm-up, then constant, then linearly down over the last decay_share of the budget; progress is 0 to 1."""
     share = min(1.0, (step + 1) / settings.warmup_steps) * min(1.0, (1 - progress) / settings.decay_share)
-    return settings.learning_rate * share
+    return peak * share
 
 
 def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
@@ -141,14 +145,18 @@ def _checkpoint(
     losses.clear()
     if checked is None:
         return
-    by_level = validate(state.average, checked)
-    row = {"step": state.step, "minutes": state.elapsed_s / 60, "loss": mean_loss}
-    row |= {f"validation_{level}": value for level, value in by_level.items()}
+    row = _row(state, checked, mean_loss)
     log.write(row, n_steps)
+    by_level = {name.removeprefix(_VALIDATION): value for name, value in row.items() if name.startswith(_VALIDATION)}
     made = {"training": {key: _plain(value) for key, value in asdict(settings).items()}, "steps": state.step}
-    made |= {"hours": state.elapsed_s / 3600, "validation_loss": {str(k): v for k, v in by_level.items()}}
+    made |= {"hours": state.elapsed_s / 3600, "validation_loss": by_level}
     state.average.save(out / "prior.safetensors", {**facts, **made})
     states.save(state, settings.preset, out / "state.pt")
+
+
+def _row(state: State, checked: Tensor, mean_loss: float) -> dict[str, float]:
+    row = {"step": state.step, "minutes": state.elapsed_s / 60, "loss": mean_loss}
+    return row | {f"{_VALIDATION}{level}": value for level, value in validate(state.average, checked).items()}
 
 
 def _plain(value: Any) -> Any:

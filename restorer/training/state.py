@@ -18,17 +18,22 @@ from restorer.training.spectrum import mean_spectrum
 
 N_TAPS = 4095
 
+FINE_TUNING_RATE = 2e-3
+"""The highest learning rate for weights that have learned already; see weights/TRAINING.md."""
+
 
 @dataclass
 class State:
     """All that a resumed training needs; random numbers and data are functions of (seed, step).
 
-    average: the moving average of the weights of `prior`, which is what is shipped.
+    average: the moving average of the weights of `prior`, which is what is shipped. peak_rate: the learning rate before
+    it falls.
     """
 
     prior: Prior
     average: Prior
     optimizer: torch.optim.Optimizer
+    peak_rate: float
     step: int = 0
     elapsed_s: float = 0.0
 
@@ -45,7 +50,7 @@ def begin(
         raise WeightsError(f"{init} is of preset {given.card.preset}, not {settings.preset}; name that one")
     prior = new_prior(settings.preset, given.whitening.taps)
     prior.load_state_dict(given.state_dict())
-    return _state(settings, prior, device)
+    return _state(settings, prior, device, min(FINE_TUNING_RATE, settings.learning_rate))
 
 
 def load(settings: TrainSettings, path: Path, device: torch.device) -> State:
@@ -57,7 +62,9 @@ def load(settings: TrainSettings, path: Path, device: torch.device) -> State:
     if saved["preset"] != settings.preset:
         raise WeightsError(f"{path} trains preset {saved['preset']}, not {settings.preset}; name that one")
     try:
-        state = _state(settings, new_prior(settings.preset, saved["prior"]["whitening.taps"]), device)
+        prior = new_prior(settings.preset, saved["prior"]["whitening.taps"])
+        # States from before fine-tuning had a rate of its own do not name it.
+        state = _state(settings, prior, device, saved.get("peak_rate", settings.learning_rate))
         state.prior.load_state_dict(saved["prior"])
         state.average.load_state_dict(saved["average"])
         state.optimizer.load_state_dict(saved["optimizer"])
@@ -71,19 +78,21 @@ def load(settings: TrainSettings, path: Path, device: torch.device) -> State:
 def save(state: State, preset: str, path: Path) -> None:
     """Under a temporary name first: an interruption leaves the state before."""
     saved: dict[str, Any] = {"preset": preset, "step": state.step, "elapsed_s": state.elapsed_s}
+    saved |= {"peak_rate": state.peak_rate}
     saved |= {"prior": state.prior.state_dict(), "average": state.average.state_dict()}
     partial = path.with_suffix(".partial")
     torch.save({**saved, "optimizer": state.optimizer.state_dict()}, partial)
     partial.replace(path)
 
 
-def _state(settings: TrainSettings, prior: Prior, device: torch.device) -> State:
+def _state(settings: TrainSettings, prior: Prior, device: torch.device, rate: float | None = None) -> State:
+    rate = settings.learning_rate if rate is None else rate
     prior.to(device)
     network = prior.denoiser.network
     if isinstance(network, OctaveNet):
         network.compute_dtype = fast_dtype(device)
-    optimizer = torch.optim.Adam(prior.parameters(), lr=settings.learning_rate, betas=(0.9, 0.99), fused=True)
-    return State(prior, copy.deepcopy(prior).requires_grad_(False), optimizer)
+    optimizer = torch.optim.Adam(prior.parameters(), lr=rate, betas=(0.9, 0.99), fused=True)
+    return State(prior, copy.deepcopy(prior).requires_grad_(False), optimizer, rate)
 
 
 def _equaliser(settings: TrainSettings, training: Callable[[int], Excerpts]) -> Tensor | None:
