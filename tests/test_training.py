@@ -294,6 +294,7 @@ def test_what_has_learned_already_learns_more_slowly_and_goes_on_so(tmp_path, st
     assert first["validation_0.1"] == pytest.approx(
         rows(straight)[0]["validation_0.1"]
     )  # the given weights, as they are
+    assert read_card(tmp_path / "prior.safetensors").facts["training"]["learning_rate"] == state.FINE_TUNING_RATE
     resumed = state.load(SETTINGS, tmp_path / "state.pt", torch.device("cpu"))
     assert resumed.peak_rate == state.FINE_TUNING_RATE < SETTINGS.learning_rate
     assert state.load(SETTINGS, straight / "state.pt", torch.device("cpu")).peak_rate == SETTINGS.learning_rate

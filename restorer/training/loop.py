@@ -148,7 +148,8 @@ def _checkpoint(
     row = _row(state, checked, mean_loss)
     log.write(row, n_steps)
     by_level = {name.removeprefix(_VALIDATION): value for name, value in row.items() if name.startswith(_VALIDATION)}
-    made = {"training": {key: _plain(value) for key, value in asdict(settings).items()}, "steps": state.step}
+    used = asdict(settings) | {"learning_rate": state.peak_rate}
+    made = {"training": {key: _plain(value) for key, value in used.items()}, "steps": state.step}
     made |= {"hours": state.elapsed_s / 3600, "validation_loss": by_level}
     state.average.save(out / "prior.safetensors", {**facts, **made})
     states.save(state, settings.preset, out / "state.pt")
