@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from restorer.errors import RestorerError
+from outcome import exit_code
+
 from restorer.prior import PRESETS, read_card
 
 TEXT = """\
@@ -130,16 +131,15 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("weights", type=Path)
     parser.add_argument("--dev", type=Path, required=True, metavar="JSON")
     given = parser.parse_args(words)
-    try:
-        card = read_card(given.weights)
-    except RestorerError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
+    return exit_code(lambda: write_card(given.weights, given.dev))
+
+
+def write_card(weights: Path, dev: Path) -> None:
+    card = read_card(weights)
     network = PRESETS[card.preset].build()
     parameters = sum(parameter.numel() for parameter in network.parameters())
-    text = card_text(card.name, card.preset, parameters, card.facts, json.loads(given.dev.read_text()))
-    given.weights.with_suffix(".md").write_text(text)
-    return 0
+    text = card_text(card.name, card.preset, parameters, card.facts, json.loads(dev.read_text()))
+    weights.with_suffix(".md").write_text(text)
 
 
 if __name__ == "__main__":

@@ -26,8 +26,6 @@ from restorer.training.state import State
 
 __all__ = ["Excerpts", "TrainSettings", "train"]
 
-_VALIDATION = "validation_"
-
 
 def train(
     settings: TrainSettings,
@@ -63,8 +61,8 @@ def train(
     checked = validation_batch(state.prior, validation(length), settings.validation_windows) if rank == 0 else None
     work = operations(state.prior) * settings.batch_size if rank == 0 else 0
     log = _Log(out / "log.csv", work, state.elapsed_s, report)
-    if init is not None and checked is not None:
-        log.write(_row(state, checked, math.nan), 0)  # what the given weights are worth here, to compare
+    if init is not None and checked is not None:  # what the given weights are worth here, to compare
+        log.write(_row(state, math.nan, validate(state.average, checked)), 0)
     begun = last_saved = time.monotonic()
     already_s, losses = state.elapsed_s, list[Tensor]()
     while True:
@@ -145,19 +143,18 @@ def _checkpoint(
     losses.clear()
     if checked is None:
         return
-    row = _row(state, checked, mean_loss)
-    log.write(row, n_steps)
-    by_level = {name.removeprefix(_VALIDATION): value for name, value in row.items() if name.startswith(_VALIDATION)}
+    by_level = validate(state.average, checked)
+    log.write(_row(state, mean_loss, by_level), n_steps)
     used = asdict(settings) | {"learning_rate": state.peak_rate}
     made = {"training": {key: _plain(value) for key, value in used.items()}, "steps": state.step}
-    made |= {"hours": state.elapsed_s / 3600, "validation_loss": by_level}
+    made |= {"hours": state.elapsed_s / 3600, "validation_loss": {str(k): v for k, v in by_level.items()}}
     state.average.save(out / "prior.safetensors", {**facts, **made})
     states.save(state, settings.preset, out / "state.pt")
 
 
-def _row(state: State, checked: Tensor, mean_loss: float) -> dict[str, float]:
+def _row(state: State, mean_loss: float, by_level: dict[float, float]) -> dict[str, float]:
     row = {"step": state.step, "minutes": state.elapsed_s / 60, "loss": mean_loss}
-    return row | {f"{_VALIDATION}{level}": value for level, value in validate(state.average, checked).items()}
+    return row | {f"validation_{level}": value for level, value in by_level.items()}
 
 
 def _plain(value: Any) -> Any:

@@ -44,13 +44,13 @@ def begin(
     """A training before its first step, from random weights or from those of `init`."""
     torch.manual_seed(settings.seed)
     if init is None:
-        return _state(settings, new_prior(settings.preset, _equaliser(settings, training)), device)
+        return _state(new_prior(settings.preset, _equaliser(settings, training)), device, settings.learning_rate)
     given = load_prior(init)
     if given.card.preset != settings.preset:
         raise WeightsError(f"{init} is of preset {given.card.preset}, not {settings.preset}; name that one")
     prior = new_prior(settings.preset, given.whitening.taps)
     prior.load_state_dict(given.state_dict())
-    return _state(settings, prior, device, min(FINE_TUNING_RATE, settings.learning_rate))
+    return _state(prior, device, min(FINE_TUNING_RATE, settings.learning_rate))
 
 
 def load(settings: TrainSettings, path: Path, device: torch.device) -> State:
@@ -64,7 +64,7 @@ def load(settings: TrainSettings, path: Path, device: torch.device) -> State:
     try:
         prior = new_prior(settings.preset, saved["prior"]["whitening.taps"])
         # States from before fine-tuning had a rate of its own do not name it.
-        state = _state(settings, prior, device, saved.get("peak_rate", settings.learning_rate))
+        state = _state(prior, device, saved.get("peak_rate", settings.learning_rate))
         state.prior.load_state_dict(saved["prior"])
         state.average.load_state_dict(saved["average"])
         state.optimizer.load_state_dict(saved["optimizer"])
@@ -78,21 +78,20 @@ def load(settings: TrainSettings, path: Path, device: torch.device) -> State:
 def save(state: State, preset: str, path: Path) -> None:
     """Under a temporary name first: an interruption leaves the state before."""
     saved: dict[str, Any] = {"preset": preset, "step": state.step, "elapsed_s": state.elapsed_s}
-    saved |= {"peak_rate": state.peak_rate}
+    saved["peak_rate"] = state.peak_rate
     saved |= {"prior": state.prior.state_dict(), "average": state.average.state_dict()}
     partial = path.with_suffix(".partial")
     torch.save({**saved, "optimizer": state.optimizer.state_dict()}, partial)
     partial.replace(path)
 
 
-def _state(settings: TrainSettings, prior: Prior, device: torch.device, rate: float | None = None) -> State:
-    rate = settings.learning_rate if rate is None else rate
+def _state(prior: Prior, device: torch.device, peak_rate: float) -> State:
     prior.to(device)
     network = prior.denoiser.network
     if isinstance(network, OctaveNet):
         network.compute_dtype = fast_dtype(device)
-    optimizer = torch.optim.Adam(prior.parameters(), lr=rate, betas=(0.9, 0.99), fused=True)
-    return State(prior, copy.deepcopy(prior).requires_grad_(False), optimizer, rate)
+    optimizer = torch.optim.Adam(prior.parameters(), lr=peak_rate, betas=(0.9, 0.99), fused=True)
+    return State(prior, copy.deepcopy(prior).requires_grad_(False), optimizer, peak_rate)
 
 
 def _equaliser(settings: TrainSettings, training: Callable[[int], Excerpts]) -> Tensor | None:
