@@ -29,10 +29,10 @@ A prior of solo piano for `restorer`: preset `{preset}`, {rate} Hz, windows of {
 
 - Performances: POP909 (Wang et al., ISMIR 2020), MIT; GiantMIDI-Piano (Kong et al.), CC BY 4.0. Test and validation
   pieces were held out.
-- Pianos: Salamander Grand Piano V3 (Alexander Holm), CC BY 3.0: a Yamaha C5, 30 pitches, 16 velocity layers; later
-  also Splendid Grand Piano (AKAI), public domain, as adapted in MuseScore_General (S. Christian Collins), MIT.
-- Rendered while training, with random transposition, tempo, tuning, touch, damping, room, equalisation, band limit,
-  hiss, hum and level.
+- Pianos: Salamander Grand Piano V3 (Alexander Holm), CC BY 3.0: a Yamaha C5, 30 pitches, 16 velocity layers; and
+  Splendid Grand Piano (AKAI), public domain, as adapted in MuseScore_General (S. Christian Collins), MIT.
+- Rendered while training, with random transposition, tempo, tuning, touch, half pedal, keys out of tune, beating
+  strings, noise of the action, damping, room, equalisation, band limit, hiss, hum and level.
 
 How it came about, run by run: TRAINING.md.
 
@@ -40,16 +40,15 @@ It has heard two sampled grand pianos, and no recording. Other instruments, voic
 
 ## How
 
-{steps} steps of {batch} windows, {hours:.2f} hours on {device}; Adam, peak rate {learning_rate:g}; noise levels
-ln sigma ~ N({level_mean:g}, {level_std:g}^2); weights averaged by a power function (exponent
-{ema_shape:g}); whitened domain, exponent {whitening:g}, range {cap_db:g} dB.
+{steps} steps of {batch} windows, {hours:.2f} hours on {device}; Muon (rate {muon_rate:g}) for convolutions, Adam
+({adam_rate:g}) for the rest; noise levels ln sigma ~ N({level_mean:g}, {level_std:g}^2); weights averaged by a power
+function (exponent {ema_shape:g}); whitened domain, exponent {whitening:g}, range {cap_db:g} dB.
 
 Validation loss (EDM's weighting: 1 is a network that says nothing), averaged weights, by noise level:
 
 {losses}
 
-Over the whole training ([{name}.csv]({name}.csv), `bench/training_curve.py`; the curves break where the corpus or the
-weight of the loss changed, see TRAINING.md):
+Over the whole training ([{name}.csv]({name}.csv), `bench/training_curve.py`):
 
 ![Validation loss by noise level over the hours of training]({name}.png)
 
@@ -79,7 +78,7 @@ def card_text(name: str, preset: str, parameters: int, facts: Mapping[str, Any],
         device=facts["device"],
         losses=_table(["sigma", *losses], [["loss", *(f"{value:.3f}" for value in losses.values())]]),
         dev="\n\n".join(_dev_tables(dev["means"])),
-        **{key: training[key] for key in ("learning_rate", "level_mean", "level_std", "ema_shape")},
+        **{key: training[key] for key in ("muon_rate", "adam_rate", "level_mean", "level_std", "ema_shape")},
         whitening=training["whitening"],
         cap_db=training["cap_db"],
     )

@@ -40,7 +40,7 @@ class Preset:
 
 
 PRESETS = {
-    "octave-44k": Preset("octave-44k", lambda: OctaveNet(OctaveConfig()), 44100, 2**17, 1.0, True),
+    "harmonic-44k": Preset("harmonic-44k", lambda: OctaveNet(OctaveConfig()), 44100, 2**17, 1.0, True),
     "cqtdiff-22k": Preset("cqtdiff-22k", CqtDiff, 22050, 2**16, 0.057, False),
     "stft-22k": Preset("stft-22k", lambda: CqtDiff(transform=short_time_fourier()), 22050, 2**16, 0.057, False),
 }

@@ -50,7 +50,7 @@ def test_a_window_gives_a_window(network, batch):
 )
 def test_other_sizes(config):
     if config.base_frames == 512:
-        config = replace(config, channels=(4, 4, 6, 6, 8), dilations=((1, 1, 1, 1),) * 5)
+        config = replace(config, channels=(4, 4, 6, 6, 8))
     y = OctaveNet(config)(noise(1, config.length), torch.zeros(1))
     assert y.shape == (1, config.length)
     assert float(y.detach().std()) > 0.05
@@ -58,7 +58,7 @@ def test_other_sizes(config):
 
 def test_refuses_an_octave_that_no_level_fits():
     with pytest.raises(ValueError, match="an octave of 32 frames needs 3 levels, this network has 2"):
-        OctaveNet(replace(TINY, channels=(8, 8), dilations=TINY.dilations[:2]))
+        OctaveNet(replace(TINY, channels=(8, 8)))
 
 
 def test_batch_equals_its_items_alone(network):
@@ -80,7 +80,7 @@ def test_silence_says_nothing_but_what_the_places_say(network):
 def test_an_untrained_network_whispers(network):
     """What it says is 0.3 of unit variance at first, its own spread between octaves and weights apart."""
     y = network(noise(4, 4096), torch.zeros(4))
-    assert 0.15 < float(y.detach().std()) < 0.6
+    assert 0.1 < float(y.detach().std()) < 0.6
 
 
 @settings(deadline=None, max_examples=25)
@@ -111,7 +111,7 @@ ABOUT_ONE = 0.1
 
 def power(x: Tensor) -> float:
     """The mean square, away from the borders, which convolutions pad with zeros."""
-    return float(x[:, :, 8:-8, 1:-1].square().mean())
+    return float(x.detach()[:, :, 8:-8, 1:-1].square().mean())
 
 
 @pytest.mark.parametrize(
@@ -126,9 +126,9 @@ def power(x: Tensor) -> float:
     ids=["1x1", "3x3", "dilated", "halve", "double"],
 )
 def test_unit_variance_stays_unit_variance(layer):
-    assert power(
-        layer(noise(4, 64 if not isinstance(layer, Conv) else layer.weight.shape[1], 32, 32))
-    ) == pytest.approx(1, abs=ABOUT_ONE)
+    assert power(layer(noise(4, 64 if not isinstance(layer, Conv) else layer.shape[1], 32, 32))) == pytest.approx(
+        1, abs=ABOUT_ONE
+    )
 
 
 def test_silu_gain_brings_unit_power_back():
@@ -140,17 +140,18 @@ def test_silu_gain_brings_unit_power_back():
 def test_a_block_keeps_unit_variance(dilations):
     torch.manual_seed(0)
     block = Block(64, dilations, 16)
-    # The residual branch gives 0.3^2 / (0.7^2 + 0.3^2) = 16 % of the power, so its own spread counts little.
+    # The residual branch gives half of the power, and so half of its own spread.
     assert power(block(noise(4, 64, 48, 32), torch.zeros(4, 16))) == pytest.approx(1, abs=ABOUT_ONE)
 
 
-def test_many_blocks_keep_unit_variance():
-    torch.manual_seed(0)
-    x = noise(2, 32, 40, 40)
-    for _ in range(10):
-        x = Block(32, (1, 1), 16)(x, torch.zeros(2, 16))
-    # Ten times: zeros beyond the border seep in, and silu leaves a mean that adds up. Still no decay, no explosion.
-    assert 0.6 < power(x) < 1.6
+@pytest.mark.parametrize("seed", range(3))
+def test_as_many_blocks_as_there_are_levels_keep_about_unit_variance(seed):
+    torch.manual_seed(seed)
+    x = noise(1, 64, 64, 64)
+    for _ in OctaveConfig().channels:
+        x = Block(64, (1, 1), 16)(x, torch.zeros(1, 16))
+    # In the middle, where no zeros seep in from beyond the border. Silu leaves a mean that adds up: still within 3 dB.
+    assert 0.5 < float(x[:, :, 22:-22, 22:-22].square().mean().detach()) < 2
 
 
 def test_convolutions_act_by_their_direction_alone():
@@ -161,7 +162,7 @@ def test_convolutions_act_by_their_direction_alone():
     x = noise(1, 8, 10, 10)
     before = layer(x)
     with torch.no_grad():
-        layer.weight.mul_(torch.rand(6, 1, 1, 1) + 5)
+        layer.weight.mul_(torch.rand(6, 1) + 5)
     assert relative(layer(x), before) <= 1e-6
 
 

@@ -188,13 +188,13 @@ def test_refuses_an_equaliser_that_is_none(saved, taps):
 
 def test_refuses_to_make_an_unknown_preset():
     with pytest.raises(
-        UsageError, match=r"there is no preset 'octave-9'; choose one of octave-44k, cqtdiff-22k, stft-22k"
+        UsageError, match=r"there is no preset 'octave-9'; choose one of harmonic-44k, cqtdiff-22k, stft-22k"
     ):
         new_prior("octave-9")
 
 
 def test_presets_are_what_was_promised():
-    shipped, paper = PRESETS["octave-44k"], PRESETS["cqtdiff-22k"]
+    shipped, paper = PRESETS["harmonic-44k"], PRESETS["cqtdiff-22k"]
     assert (shipped.sample_rate, shipped.length, shipped.sigma_data, shipped.whitened) == (44100, 131072, 1.0, True)
     assert (paper.sample_rate, paper.length, paper.sigma_data, paper.whitened) == (22050, 65536, 0.057, False)
 

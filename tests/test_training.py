@@ -19,8 +19,8 @@ from restorer.errors import UsageError, WeightsError
 from restorer.network.layers import Conv
 from restorer.network.octave import OctaveNet
 from restorer.prior import PRESETS, load_prior, new_prior, read_card
-from restorer.training import loop, spectrum, state
-from restorer.training.loop import Excerpts, TrainSettings, average_into, learning_rate, train
+from restorer.training import loop, optimizer, spectrum, state
+from restorer.training.loop import Excerpts, TrainSettings, average_into, rate_share, train
 from restorer.training.objective import VALIDATION_LEVELS, Objective, brought_to_level, draw, validate
 from restorer.training.spectrum import mean_spectrum
 from tests.tiny_network import TINY_PRESET, tiny_taps
@@ -135,7 +135,7 @@ def test_it_learns(tmp_path, straight):
     """The loss falls below 0.9 of its start within 60 steps, on windows that it has not seen."""
 
     def loss(steps: int, out: Path) -> float:
-        train(replace(SETTINGS, steps=steps, learning_rate=0.02), Notes, lambda n: Later(n), out)
+        train(replace(SETTINGS, steps=steps, muon_rate=0.15, adam_rate=0.02), Notes, lambda n: Later(n), out)
         return float(np.mean([rows(out)[-1][f"validation_{level}"] for level in (0.1, 0.3, 1.0)]))
 
     class Later(Notes):
@@ -269,7 +269,7 @@ def test_convolutions_stay_at_unit_variance(straight):
     prior.load_state_dict(read_state(straight)["prior"])
     for module in prior.modules():
         if isinstance(module, Conv):
-            power = module.weight.detach().square().mean(dim=(1, 2, 3))
+            power = module.weight.detach().square().mean(dim=1)
             torch.testing.assert_close(power, torch.ones_like(power), rtol=1e-5, atol=0)
 
 
@@ -285,7 +285,7 @@ def test_it_begins_with_given_weights(straight):
 
 
 def test_what_has_learned_already_learns_more_slowly_and_goes_on_so(tmp_path, straight):
-    """The peak rate is kept with the state: resuming, which names no first weights, does not raise it."""
+    """Its rates are kept with the state: resuming, which names no first weights, does not raise them."""
     made = straight / "prior.safetensors"
     train(replace(SETTINGS, steps=3), Notes, Notes, tmp_path, init=made)
     first, last = rows(tmp_path)
@@ -294,10 +294,11 @@ def test_what_has_learned_already_learns_more_slowly_and_goes_on_so(tmp_path, st
     assert first["validation_0.1"] == pytest.approx(
         rows(straight)[0]["validation_0.1"]
     )  # the given weights, as they are
-    assert read_card(tmp_path / "prior.safetensors").facts["training"]["learning_rate"] == state.FINE_TUNING_RATE
-    resumed = state.load(SETTINGS, tmp_path / "state.pt", torch.device("cpu"))
-    assert resumed.peak_rate == state.FINE_TUNING_RATE < SETTINGS.learning_rate
-    assert state.load(SETTINGS, straight / "state.pt", torch.device("cpu")).peak_rate == SETTINGS.learning_rate
+    for folder, pace in ((tmp_path, state.FINE_TUNING_PACE), (straight, 1.0)):
+        awaited = {"muon_rate": pace * SETTINGS.muon_rate, "adam_rate": pace * SETTINGS.adam_rate}
+        assert read_card(folder / "prior.safetensors").facts["training"].items() >= awaited.items()
+        resumed = state.load(SETTINGS, folder / "state.pt", torch.device("cpu"))
+        assert optimizer.rates(resumed.optimizers) == awaited
 
 
 def test_goes_on_with_another_size_of_batch(tmp_path, straight):
@@ -318,8 +319,10 @@ def test_random_weights_are_a_function_of_the_seed():
 
 
 def test_refuses_weights_of_another_preset_to_begin_with(straight):
-    with pytest.raises(WeightsError, match="is of preset tiny, not octave-44k"):
-        state.begin(replace(SETTINGS, preset="octave-44k"), Notes, torch.device("cpu"), straight / "prior.safetensors")
+    with pytest.raises(WeightsError, match="is of preset tiny, not harmonic-44k"):
+        state.begin(
+            replace(SETTINGS, preset="harmonic-44k"), Notes, torch.device("cpu"), straight / "prior.safetensors"
+        )
 
 
 def test_refuses_a_folder_that_holds_a_training(straight):
@@ -352,8 +355,8 @@ def test_refuses_the_state_of_something_else(tmp_path, content):
 
 
 def test_refuses_the_state_of_another_preset(straight):
-    with pytest.raises(WeightsError, match="trains preset tiny, not octave-44k; name that one"):
-        train(replace(SETTINGS, preset="octave-44k"), Notes, Notes, straight, resume=True)
+    with pytest.raises(WeightsError, match="trains preset tiny, not harmonic-44k; name that one"):
+        train(replace(SETTINGS, preset="harmonic-44k"), Notes, Notes, straight, resume=True)
 
 
 def test_refuses_the_state_of_another_network(tmp_path, straight):
@@ -385,7 +388,7 @@ def test_processes_share_the_excerpts_of_a_step():
 
 @pytest.mark.slow
 def test_two_processes_learn_from_the_mean_of_their_gradients(tmp_path):
-    """Adam's first moment after a step from zero is a tenth of the gradient, clipped."""
+    """The optimizers' moments after a step from zero: a twentieth (Muon), a tenth (Adam) of the gradient, clipped."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     script = tmp_path / "worker.py"
     script.write_text(WORKER)
@@ -406,11 +409,13 @@ def test_two_processes_learn_from_the_mean_of_their_gradients(tmp_path):
         excerpts = torch.from_numpy(np.stack([notes.excerpt(2 * rank + i) for i in range(2)]))
         (objective(excerpts, *draw(SETTINGS.seed, 0, rank, 2, 4096)) / 2).backward()
     nn.utils.clip_grad_norm_(begun.prior.parameters(), SETTINGS.clip_norm)
-    moments = [saved["optimizer"]["state"][i]["exp_avg"] for i in range(len(list(begun.prior.parameters())))]
-    for moment, (name, parameter) in zip(moments, begun.prior.named_parameters(), strict=True):
-        assert parameter.grad is not None
-        # float32 sums in another order; where a gradient is nought it is nought
-        assert float((moment - 0.1 * parameter.grad).norm()) <= 1e-4 * float(0.1 * parameter.grad.norm()), name
+    kinds = (("momentum_buffer", 0.05), ("exp_avg", 0.1))
+    for (kind, share), kept, made in zip(kinds, saved["optimizers"], begun.optimizers, strict=True):
+        (group,) = made.param_groups
+        for i, parameter in enumerate(group["params"]):
+            awaited = share * parameter.grad
+            # float32 sums in another order; where a gradient is nought it is nought
+            assert float((kept["state"][i][kind] - awaited).norm()) <= 1e-4 * float(awaited.norm()), (kind, i)
 
 
 def test_drawn_numbers_are_a_function_of_seed_step_and_process():
@@ -424,11 +429,11 @@ def test_drawn_numbers_are_a_function_of_seed_step_and_process():
     assert 0.98 < float(uniform.max()) < 1
 
 
-def test_the_learning_rate_warms_up_stays_and_falls_to_nothing():
+def test_the_learning_rates_warm_up_stay_and_fall_to_nothing():
     settings = TrainSettings(warmup_steps=10, decay_share=0.25)
-    assert [learning_rate(settings, 2.0, step, 0.0) for step in (0, 4, 9, 10, 500)] == pytest.approx([0.2, 1, 2, 2, 2])
-    assert [learning_rate(settings, 2.0, 500, p) for p in (0.5, 0.75, 0.875, 1)] == pytest.approx([2, 2, 1, 0])
-    assert learning_rate(settings, 2.0, 4, 0.875) == pytest.approx(0.5)  # a short training does both at once
+    assert [rate_share(settings, step, 0.0) for step in (0, 4, 9, 10, 500)] == pytest.approx([0.1, 0.5, 1, 1, 1])
+    assert [rate_share(settings, 500, p) for p in (0.5, 0.75, 0.875, 1)] == pytest.approx([1, 1, 0.5, 0])
+    assert rate_share(settings, 4, 0.875) == pytest.approx(0.25)  # a short training does both at once
 
 
 @pytest.mark.parametrize("shape", [0.0, 6.94, 16.97])

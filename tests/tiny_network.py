@@ -14,7 +14,7 @@ TINY = OctaveConfig(
     octaves=4,
     base_frames=128,
     channels=(8, 8, 12),
-    dilations=((1, 3, 5, 1), (1, 3, 5, 1), (1, 2, 8, 1)),
+    dilations=(1, 3, 8, 1),
     condition=16,
 )
 

@@ -35,7 +35,9 @@ def train(
     bank: Annotated[
         list[Path] | None, typer.Option(metavar="FILE", show_default=False, help="Sample bank for --piano; repeatable.")
     ] = None,
-    preset: Annotated[str, typer.Option(metavar="NAME", help="octave-44k, cqtdiff-22k or stft-22k.")] = "octave-44k",
+    preset: Annotated[
+        str, typer.Option(metavar="NAME", help="harmonic-44k, cqtdiff-22k or stft-22k.")
+    ] = "harmonic-44k",
     minutes: Annotated[
         float | None, typer.Option(metavar="N", min=0, show_default=False, help="The whole training's time.")
     ] = None,

@@ -20,7 +20,9 @@ class OctaveConfig:
     """length: samples of a window. base_frames: frames of the finest level, a power of two.
 
     channels: of each level, finest first; level l has base_frames / 2**l frames.
-    dilations: per level, in bands, of the four convolutions: two on the way down, two on the way up.
+    dilations: in bands, of the four convolutions of a level: two on the way down, two on the way up. With 48 bands an
+    octave 20 are a fourth, 48 an octave and their difference a fifth: so partials of a note hear each other on every
+    level, at its own resolution in time.
     """
 
     length: int = 2**17
@@ -28,13 +30,7 @@ class OctaveConfig:
     octaves: int = 7
     base_frames: int = 128
     channels: tuple[int, ...] = (64, 64, 96, 128, 160)
-    dilations: tuple[tuple[int, int, int, int], ...] = (
-        (1, 3, 9, 1),
-        (1, 3, 9, 1),
-        (1, 4, 16, 1),
-        (1, 6, 48, 1),
-        (1, 12, 24, 1),
-    )
+    dilations: tuple[int, int, int, int] = (1, 20, 48, 1)
     condition: int = 256
 
 
@@ -65,9 +61,9 @@ class OctaveNet(nn.Module):
         pairs = list(zip(config.channels, config.channels[1:], strict=False))
         self.halves = nn.ModuleList(Halve(fine, coarse) for fine, coarse in pairs)
         self.doubles = nn.ModuleList(Double(coarse, fine, scale=2**-0.5) for fine, coarse in pairs)
-        levels = list(zip(config.channels, config.dilations, strict=True))
-        self.downs = nn.ModuleList(Block(width, d[:2], config.condition) for width, d in levels)
-        self.ups = nn.ModuleList(Block(width, d[2:], config.condition) for width, d in levels)
+        down, up = config.dilations[:2], config.dilations[2:]
+        self.downs = nn.ModuleList(Block(width, down, config.condition) for width in config.channels)
+        self.ups = nn.ModuleList(Block(width, up, config.condition) for width in config.channels)
         # An untrained network whispers: what it says at first is wrong, but from silence nothing else would learn.
         self.loudness = nn.Parameter(torch.full((len(shapes),), 0.3))
 

@@ -17,8 +17,8 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
 from restorer.errors import UsageError
-from restorer.network.layers import Conv
 from restorer.prior import Prior
+from restorer.training import optimizer
 from restorer.training import state as states
 from restorer.training.objective import Objective, draw, validate, validation_batch
 from restorer.training.settings import Excerpts, TrainSettings
@@ -70,8 +70,8 @@ def train(
         progress = _agree(progress, world, device)
         if progress >= 1:
             break
-        _set_rate(state.optimizer, learning_rate(settings, state.peak_rate, state.step, progress))
-        losses.append(_step(state, objective, next(batches).to(device, non_blocking=True), settings, rank))
+        share = rate_share(settings, state.step, progress)
+        losses.append(_step(state, objective, next(batches).to(device, non_blocking=True), settings, rank, share))
         state.elapsed_s = already_s + time.monotonic() - begun
         if time.monotonic() - last_saved > 60 * settings.checkpoint_minutes:
             last_saved = time.monotonic()
@@ -83,30 +83,20 @@ def train(
     return out / "prior.safetensors"
 
 
-def _step(state: State, objective: nn.Module, excerpts: Tensor, settings: TrainSettings, rank: int) -> Tensor:
+def _step(
+    state: State, objective: nn.Module, excerpts: Tensor, settings: TrainSettings, rank: int, share: float
+) -> Tensor:
     """One step; returns its loss, still on the device: to ask for the number would make a GPU wait."""
     drawn = draw(settings.seed, state.step, rank, len(excerpts), state.prior.length)
     loss = objective(excerpts, *(each.to(excerpts.device) for each in drawn))
-    state.optimizer.zero_grad(set_to_none=True)
+    objective.zero_grad(set_to_none=True)
     loss.backward()
     nn.utils.clip_grad_norm_(state.prior.parameters(), settings.clip_norm)
-    state.optimizer.step()
+    optimizer.step(state.optimizers, share)
+    optimizer.renormalise(state.prior)
     state.step += 1
-    _renormalise(state.prior)
     average_into(state.average, state.prior, state.step, settings.ema_shape)
     return loss.detach()
-
-
-@torch.no_grad()
-def _renormalise(prior: nn.Module) -> None:
-    """Back to unit variance: these weights act by their direction alone, and a growing norm would slow their learning.
-
-    Karras et al. 2024, "forced weight normalisation".
-    """
-    for module in prior.modules():
-        if isinstance(module, Conv):
-            rms = module.weight.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
-            module.weight.div_(rms)
 
 
 @torch.no_grad()
@@ -118,15 +108,12 @@ def average_into(average: nn.Module, network: nn.Module, step: int, shape: float
     torch._foreach_lerp_(averages, values, 1 - keep)
 
 
-def learning_rate(settings: TrainSettings, peak: float, step: int, progress: float) -> float:
-    """Warm-up, then constant, then linearly down over the last decay_share of the budget; progress is 0 to 1."""
-    share = min(1.0, (step + 1) / settings.warmup_steps) * min(1.0, (1 - progress) / settings.decay_share)
-    return peak * share
+def rate_share(settings: TrainSettings, step: int, progress: float) -> float:
+    """Of the learning rates: warm-up, then 1, then linearly down over the last decay_share of the budget.
 
-
-def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = rate
+    progress: 0 to 1.
+    """
+    return min(1.0, (step + 1) / settings.warmup_steps) * min(1.0, (1 - progress) / settings.decay_share)
 
 
 def _checkpoint(
@@ -145,7 +132,7 @@ def _checkpoint(
         return
     by_level = validate(state.average, checked)
     log.write(_row(state, mean_loss, by_level), n_steps)
-    used = asdict(settings) | {"learning_rate": state.peak_rate}
+    used = asdict(settings) | optimizer.rates(state.optimizers)
     made = {"training": {key: _plain(value) for key, value in used.items()}, "steps": state.step}
     made |= {"hours": state.elapsed_s / 3600, "validation_loss": {str(k): v for k, v in by_level.items()}}
     state.average.save(out / "prior.safetensors", {**facts, **made})

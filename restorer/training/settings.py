@@ -21,7 +21,8 @@ class TrainSettings:
     """How to train; a run is a function of these, of its data and of the number of its processes.
 
     minutes, steps: the budget of the whole training, resumed parts included; the first to be spent ends it.
-    batch_size: windows a step, over all processes. level_mean, level_std: ln sigma ~ N(mean, std^2), within 2.5 std.
+    batch_size: windows a step, over all processes. muon_rate, adam_rate: of the weights that act by their direction, of
+    the others, before they fall. level_mean, level_std: ln sigma ~ N(mean, std^2), within 2.5 std.
     loudness_std_db: windows are brought to the prior's level, give or take.
     ema_shape: the average at step t weighs step s like (s / t)**ema_shape (Karras et al. 2024, power-function EMA).
     whitening, cap_db: exponent and range of the equaliser.
@@ -29,13 +30,14 @@ class TrainSettings:
     UsageError for a budget of nothing.
     """
 
-    preset: str = "octave-44k"
+    preset: str = "harmonic-44k"
     minutes: float = math.inf
     steps: int = 2**62
     batch_size: int = 8
-    learning_rate: float = 7e-3
+    muon_rate: float = 0.1
+    adam_rate: float = 1e-3
     warmup_steps: int = 50
-    decay_share: float = 0.5
+    decay_share: float = 1.0
     clip_norm: float = 1.0
     level_mean: float = -0.5
     level_std: float = 1.8

@@ -13,27 +13,26 @@ from restorer.dsp.whiten import design_equaliser
 from restorer.errors import UsageError, WeightsError
 from restorer.network.octave import OctaveNet
 from restorer.prior import PRESETS, Prior, fast_dtype, load_prior, new_prior
+from restorer.training.optimizer import new_optimizers
 from restorer.training.settings import Excerpts, TrainSettings
 from restorer.training.spectrum import mean_spectrum
 
 N_TAPS = 4095
 
-FINE_TUNING_RATE = 2e-3
-"""The highest learning rate for weights that have learned already; see weights/TRAINING.md."""
+FINE_TUNING_PACE = 0.1
+"""Of the set learning rates, for weights that have learned already; see weights/TRAINING.md."""
 
 
 @dataclass
 class State:
     """All that a resumed training needs; random numbers and data are functions of (seed, step).
 
-    average: the moving average of the weights of `prior`, which is what is shipped. peak_rate: the learning rate before
-    it falls.
+    average: the moving average of the weights of `prior`, which is what is shipped.
     """
 
     prior: Prior
     average: Prior
-    optimizer: torch.optim.Optimizer
-    peak_rate: float
+    optimizers: list[torch.optim.Optimizer]
     step: int = 0
     elapsed_s: float = 0.0
 
@@ -44,13 +43,13 @@ def begin(
     """A training before its first step, from random weights or from those of `init`."""
     torch.manual_seed(settings.seed)
     if init is None:
-        return _state(new_prior(settings.preset, _equaliser(settings, training)), device, settings.learning_rate)
+        return _state(settings, new_prior(settings.preset, _equaliser(settings, training)), device)
     given = load_prior(init)
     if given.card.preset != settings.preset:
         raise WeightsError(f"{init} is of preset {given.card.preset}, not {settings.preset}; name that one")
     prior = new_prior(settings.preset, given.whitening.taps)
     prior.load_state_dict(given.state_dict())
-    return _state(prior, device, min(FINE_TUNING_RATE, settings.learning_rate))
+    return _state(settings, prior, device, FINE_TUNING_PACE)
 
 
 def load(settings: TrainSettings, path: Path, device: torch.device) -> State:
@@ -63,11 +62,11 @@ def load(settings: TrainSettings, path: Path, device: torch.device) -> State:
         raise WeightsError(f"{path} trains preset {saved['preset']}, not {settings.preset}; name that one")
     try:
         prior = new_prior(settings.preset, saved["prior"]["whitening.taps"])
-        # States from before fine-tuning had a rate of its own do not name it.
-        state = _state(prior, device, saved.get("peak_rate", settings.learning_rate))
+        state = _state(settings, prior, device)
         state.prior.load_state_dict(saved["prior"])
         state.average.load_state_dict(saved["average"])
-        state.optimizer.load_state_dict(saved["optimizer"])
+        for optimizer, kept in zip(state.optimizers, saved["optimizers"], strict=True):
+            optimizer.load_state_dict(kept)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[-1].strip()
         raise WeightsError(f"{path} does not fit preset {settings.preset} of this version: {reason}") from error
@@ -78,20 +77,20 @@ def load(settings: TrainSettings, path: Path, device: torch.device) -> State:
 def save(state: State, preset: str, path: Path) -> None:
     """Under a temporary name first: an interruption leaves the state before."""
     saved: dict[str, Any] = {"preset": preset, "step": state.step, "elapsed_s": state.elapsed_s}
-    saved["peak_rate"] = state.peak_rate
     saved |= {"prior": state.prior.state_dict(), "average": state.average.state_dict()}
+    saved |= {"optimizers": [optimizer.state_dict() for optimizer in state.optimizers]}
     partial = path.with_suffix(".partial")
-    torch.save({**saved, "optimizer": state.optimizer.state_dict()}, partial)
+    torch.save(saved, partial)
     partial.replace(path)
 
 
-def _state(prior: Prior, device: torch.device, peak_rate: float) -> State:
+def _state(settings: TrainSettings, prior: Prior, device: torch.device, pace: float = 1.0) -> State:
     prior.to(device)
     network = prior.denoiser.network
     if isinstance(network, OctaveNet):
         network.compute_dtype = fast_dtype(device)
-    optimizer = torch.optim.Adam(prior.parameters(), lr=peak_rate, betas=(0.9, 0.99), fused=True)
-    return State(prior, copy.deepcopy(prior).requires_grad_(False), optimizer, peak_rate)
+    average = copy.deepcopy(prior).requires_grad_(False)
+    return State(prior, average, new_optimizers(prior, settings, pace))
 
 
 def _equaliser(settings: TrainSettings, training: Callable[[int], Excerpts]) -> Tensor | None:
@@ -110,8 +109,7 @@ def _read(path: Path) -> dict[str, Any]:
     except Exception as error:  # torch.load raises pickle, zip, runtime and value errors alike for a bad file
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise WeightsError(f"{path} is no readable state of a training: {reason}") from error
-    if not isinstance(saved, dict) or not {"preset", "step", "elapsed_s", "prior", "average", "optimizer"} <= set(
-        saved
-    ):
+    parts = {"preset", "step", "elapsed_s", "prior", "average", "optimizers"}
+    if not isinstance(saved, dict) or not parts <= set(saved):
         raise WeightsError(f"{path} is no state of a training; start without --resume, in another folder")
     return saved

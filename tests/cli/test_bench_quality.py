@@ -16,7 +16,7 @@ def folder(tmp_path, monkeypatch):
 
     def white(name, device):
         prior = WhitePrior()
-        prior.card = priors.Card("white", "octave-44k", {})
+        prior.card = priors.Card("white", "harmonic-44k", {})
         return prior
 
     monkeypatch.setattr(priors, "load_prior", white)
