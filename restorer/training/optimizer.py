@@ -13,7 +13,7 @@ from restorer.training.settings import TrainSettings
 
 def new_optimizers(network: nn.Module, settings: TrainSettings, pace: float = 1.0) -> list[torch.optim.Optimizer]:
     """Muon for the weights of Conv layers, if there are any, and Adam for the rest; at `pace` times the set rates."""
-    directions = [module.weight for module in network.modules() if isinstance(module, Conv)]
+    directions = _directions(network)
     apart = {id(weight) for weight in directions}
     others = [parameter for parameter in network.parameters() if id(parameter) not in apart]
     made: list[torch.optim.Optimizer] = []
@@ -53,6 +53,10 @@ def renormalise(network: nn.Module) -> None:
 
     Karras et al. 2024, "forced weight normalisation".
     """
-    for module in network.modules():
-        if isinstance(module, Conv):
-            module.weight.div_(module.weight.square().mean(dim=1, keepdim=True).sqrt())
+    for weight in _directions(network):
+        weight.div_(weight.square().mean(dim=1, keepdim=True).sqrt())
+
+
+def _directions(network: nn.Module) -> list[nn.Parameter]:
+    """The weights that act by their direction alone."""
+    return [module.weight for module in network.modules() if isinstance(module, Conv)]
