@@ -1,10 +1,11 @@
 """A prior: what is known of music before any measurement. Weights on disk become a denoiser of whitened windows."""
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -12,13 +13,14 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from restorer.diffusion.denoiser import Preconditioned
+from restorer.dsp.noise_floor import Floors, band_count, heard_bands, measured_floors, noise_spectrum
 from restorer.dsp.whiten import Whitening
 from restorer.errors import UsageError, WeightsError
 from restorer.network.cqtdiff import CqtDiff, short_time_fourier
 from restorer.network.octave import OctaveConfig, OctaveNet
 from restorer.shipped import DEFAULT_PRIOR, find_weights
 
-_FORMAT = "restorer-prior-1"
+_FORMAT = "restorer-prior-2"
 
 LEVEL_BAND_HZ = 1000.0
 """Where the loudness of whitened music is measured: below it."""
@@ -46,6 +48,20 @@ PRESETS = {
 }
 
 
+class Audible(NamedTuple):
+    """What of windows can be trusted: what lies below below_hz, where `where` (batch, time) is 1 (None: everywhere)."""
+
+    below_hz: float = math.inf
+    where: Tensor | None = None
+
+    def mask(self, x: Tensor) -> Tensor:
+        """`where` for windows x (batch, time)."""
+        return torch.ones_like(x) if self.where is None else self.where
+
+
+ALL_AUDIBLE = Audible()
+
+
 @dataclass(frozen=True)
 class Card:
     """What a weights file says of itself: its preset, and facts about its making (data, licences, steps, losses)."""
@@ -56,7 +72,10 @@ class Card:
 
 
 class Prior(nn.Module):
-    """A denoiser of windows (batch, length) in the whitened domain at sample_rate, at level sigma_data."""
+    """A denoiser of windows (batch, length) in the whitened domain at sample_rate, at level sigma_data.
+
+    `floors`: what noise floors to expect in that domain, re sigma_data.
+    """
 
     def __init__(self, card: Card, taps: Tensor) -> None:
         super().__init__()
@@ -68,35 +87,49 @@ class Prior(nn.Module):
         self.whitened = preset.whitened
         self.denoiser = Preconditioned(preset.build(), preset.sigma_data)
         self.whitening = Whitening(taps)
+        self.floors = Floors.unknown(band_count(preset.sample_rate))
 
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
         """The denoised estimate of x (batch, length) at noise levels sigma (batch,)."""
         return self.denoiser(x, sigma)
 
-    def level(self, x: Tensor, below_hz: float = LEVEL_BAND_HZ, heard: Tensor | None = None) -> Tensor:
+    def level(self, x: Tensor, audible: Audible = ALL_AUDIBLE) -> Tensor:
         """(batch, 1): how loud the music in whitened windows x (batch, length) is; the prior expects sigma_data.
 
-        In the whitened domain the level of white noise that is as strong below min(below_hz, LEVEL_BAND_HZ): damage and
-        hiss change the highs more than the lows. Else the standard deviation. heard: (batch, length), 1 where x can be
-        trusted, 0 elsewhere. 0 for silence.
+        In the whitened domain the level of white noise that is as strong below LEVEL_BAND_HZ, as far as it is audible:
+        damage and hiss change the highs more than the lows. Else the standard deviation. 0 for silence.
         """
-        heard = torch.ones_like(x) if heard is None else heard
+        heard = audible.mask(x)
         variance = (x * heard).square().sum(-1, keepdim=True) / heard.sum(-1, keepdim=True).clamp(min=1)
         if not self.whitened:
             return variance.sqrt()
         window = heard * torch.hann_window(self.length, dtype=x.dtype, device=x.device)
         energy = window.square().sum(-1, keepdim=True).clamp(min=1)
-        highest = max(2, round(min(below_hz, LEVEL_BAND_HZ) / self.sample_rate * self.length))
+        highest = max(2, round(min(audible.below_hz, LEVEL_BAND_HZ) / self.sample_rate * self.length))
         low = torch.fft.rfft(x * window)[..., 1:highest].abs().square().mean(-1, keepdim=True) / energy
         # The part of the variance acts where there are no lows to speak of: a few treble notes, an onset at the edge.
         return (low + variance / 64).sqrt()
 
-    def guess(self, noise: Tensor) -> Tensor:
-        """A stand-in for music of which nothing is known: noise (..., length) as loud as music is on average.
+    def floor(self, x: Tensor, audible: Audible = ALL_AUDIBLE) -> Tensor:
+        """(batch, length // 2 + 1): the noise floor to be expected of windows x (batch, length) at the prior's level.
 
-        Whitened, that is white noise. An average spectrum that was not flattened is not known: silence.
+        A spectrum: what to multiply white noise's rfft by. From the floor as far as it is audible.
         """
-        return noise * self.sigma_data if self.whitened else torch.zeros_like(noise)
+        floors_db, any_heard = measured_floors(x / self.sigma_data, audible.mask(x), self.sample_rate)
+        bands = heard_bands(self.sample_rate, audible.below_hz).to(x.device)
+        return self._spectrum(self.floors.expected(floors_db, any_heard[:, None] & bands))
+
+    def inaudible_floor(self, x: Tensor, audible: Audible) -> Tensor:
+        """(batch, length // 2 + 1): the noise floor that x (batch, length) has where it is not audible, a spectrum."""
+        anywhere, _ = measured_floors(x / self.sigma_data, torch.ones_like(x), self.sample_rate)
+        if audible.where is None:
+            return self._spectrum(anywhere)
+        there, _ = measured_floors(x / self.sigma_data, 1 - audible.where, self.sample_rate)
+        low = heard_bands(self.sample_rate, audible.below_hz).to(x.device)
+        return self._spectrum(torch.where(low, there, anywhere))
+
+    def _spectrum(self, floors_db: Tensor) -> Tensor:
+        return self.sigma_data * noise_spectrum(floors_db, self.length, self.sample_rate)
 
     @property
     def device(self) -> torch.device:

@@ -10,9 +10,10 @@ from torch import Tensor
 
 import restorer.prior
 import restorer.shipped
+from restorer.dsp.noise_floor import LEAST_DB
 from restorer.errors import RestorerError, UsageError, WeightsError
 from restorer.network.octave import OctaveNet
-from restorer.prior import PRESETS, Preset, Prior, fast_dtype, load_prior, new_prior, read_card
+from restorer.prior import PRESETS, Audible, Preset, Prior, fast_dtype, load_prior, new_prior, read_card
 from tests.tiny_network import TINY_PRESET, tiny_taps
 
 FACTS = {"steps": 12, "hours": 0.25, "data": "ä piano", "validation_loss": {"0.1": 0.5}, "banks": ["one", "two"]}
@@ -154,7 +155,7 @@ def test_refuses_safetensors_of_something_else(tmp_path):
     for metadata in (None, {"format": "pt"}):
         save_file({"weight": torch.ones(3)}, path, metadata=metadata)
         assert refusal(path).startswith(f"{path} holds no prior of restorer")
-    save_file({"weight": torch.ones(3)}, path, metadata={"format": "restorer-prior-1", "card": "{}"})
+    save_file({"weight": torch.ones(3)}, path, metadata={"format": "restorer-prior-2", "card": "{}"})
     assert refusal(path).startswith(f"{path} holds no prior of restorer")  # no equaliser
 
 
@@ -230,16 +231,46 @@ def test_lost_highs_hardly_change_the_level(prior):
     low_passed = torch.fft.irfft(torch.fft.rfft(x) * (torch.arange(2049) < 600))
     # the highs are 1/64 of the variance that the level adds
     torch.testing.assert_close(prior.level(low_passed), prior.level(x), rtol=0.01, atol=0)
-    narrow = prior.level(torch.fft.irfft(torch.fft.rfft(x) * (torch.arange(2049) < 260)), below_hz=500)
+    narrow = prior.level(torch.fft.irfft(torch.fft.rfft(x) * (torch.arange(2049) < 260)), Audible(below_hz=500))
     torch.testing.assert_close(narrow, prior.level(x), rtol=1.5 * LEVEL, atol=0)
 
 
 def test_a_gap_does_not_lower_the_level_if_it_is_known(prior):
     x, heard = noise(4, 4096), torch.ones(4, 4096)
     heard[:, 1500:2500] = 0
-    torch.testing.assert_close(prior.level(x * heard, heard=heard), prior.level(x), rtol=2 * LEVEL, atol=0)
+    torch.testing.assert_close(prior.level(x * heard, Audible(where=heard)), prior.level(x), rtol=2 * LEVEL, atol=0)
     assert (prior.level(x * heard) < 0.8 * prior.level(x)).all()
-    assert not prior.level(x, heard=torch.zeros(4, 4096)).any()
+    assert not prior.level(x, Audible(where=torch.zeros(4, 4096))).any()
+
+
+def test_a_floor_is_measured_as_far_as_it_is_audible_and_expected_beyond(prior):
+    x = 0.1 * noise(2, 4096)
+    x[:, 1000:3000] *= 100  # not to be trusted
+    where = torch.ones(2, 4096)
+    where[:, 900:3100] = 0
+    floor = prior.floor(x, Audible(1000.0, where))
+    assert floor.shape == (2, 2049)
+    hertz = torch.fft.rfftfreq(4096, 1 / 8000)
+    torch.testing.assert_close(
+        floor[:, (hertz > 300) & (hertz < 700)], torch.tensor(0.1).expand(2, 205), rtol=0.5, atol=0
+    )
+    silent = 10 ** (LEAST_DB / 20)  # of a corpus of which nothing is known
+    torch.testing.assert_close(floor[:, hertz > 1200], torch.full_like(floor[:, hertz > 1200], silent))
+
+
+def test_an_inaudible_floor_is_that_of_what_is_not_audible(prior):
+    x = 0.1 * noise(1, 4096)
+    x[:, 1000:3000] *= 10
+    where = torch.ones(1, 4096)
+    where[:, 1000:3000] = 0
+    gap = prior.inaudible_floor(x, Audible(where=where))[0]
+    torch.testing.assert_close(gap[200:], torch.ones(1849), rtol=0.5, atol=0)
+    highs = prior.inaudible_floor(x, Audible(below_hz=1000.0))[0, 600:]
+    assert (highs > 0.15).all()  # of all the window's
+    assert (highs < 0.9).all()
+    both = prior.inaudible_floor(x, Audible(1000.0, where))[0]
+    torch.testing.assert_close(both[300:360], gap[300:360])
+    torch.testing.assert_close(both[600:], highs)
 
 
 def test_without_whitening_the_level_is_the_deviation():

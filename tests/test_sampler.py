@@ -125,6 +125,25 @@ def test_dpm2m_takes_one_evaluation_a_step(n_steps):
     assert calls == list(range(1, n_steps + 1))
 
 
+@pytest.mark.parametrize("sample", [heun, dpm2m])
+def test_a_corrector_has_its_turn_at_every_level_before_the_denoiser(sample):
+    turns, heard = [], []
+
+    def corrector(x, sigma, i):
+        turns.append((sigma, i))
+        return torch.full_like(x, i)
+
+    def denoiser(x, sigma):
+        heard.append((float(sigma[0]), float(x[0, 0])))
+        return x
+
+    sigmas = edm_schedule(4, 0.1, 3, 7)
+    given = {"noise": silent} if sample is heun else {}
+    sample(denoiser, torch.zeros(1, 2, dtype=torch.float64), sigmas, corrector=corrector, **given)
+    assert turns == [(sigma, i) for i, sigma in enumerate(sigmas[:-1].tolist())]
+    assert heard[:: 2 if sample is heun else 1] == turns
+
+
 @pytest.mark.parametrize(("churn", "gamma"), [(0.7, 0.1), (5.0, math.sqrt(2) - 1), (1e9, math.sqrt(2) - 1)])
 def test_churn_raises_the_level_of_every_step_with_its_own_noise(churn, gamma):
     """Karras et al. 2022, Algorithm 2: gamma = min(S_churn / N, sqrt(2) - 1), and evaluations at t_hat, then t_next."""

@@ -19,7 +19,7 @@ from restorer.errors import UsageError, WeightsError
 from restorer.network.layers import Conv
 from restorer.network.octave import OctaveNet
 from restorer.prior import PRESETS, load_prior, new_prior, read_card
-from restorer.training import loop, optimizer, spectrum, state
+from restorer.training import loop, optimizer, state
 from restorer.training.loop import Excerpts, TrainSettings, average_into, rate_share, train
 from restorer.training.objective import VALIDATION_LEVELS, Objective, brought_to_level, draw, validate
 from restorer.training.spectrum import mean_spectrum
@@ -74,10 +74,13 @@ class Clock:
 def interrupted_at(step: int) -> Callable[[int], Excerpts]:
     """Notes, until someone presses Ctrl-C while the data of that step are made."""
 
+    heard = 0
+
     class Interrupted(Notes):
         def excerpt(self, index: int) -> np.ndarray[Any, np.dtype[np.float32]]:
-            # The windows that the equaliser is designed from are shorter than those to learn from.
-            if self.length > TINY_PRESET.length and index >= step * SETTINGS.batch_size:
+            nonlocal heard
+            heard += 1
+            if heard > state.HEARD_FIRST and index >= step * SETTINGS.batch_size:
                 raise KeyboardInterrupt
             return super().excerpt(index)
 
@@ -88,7 +91,7 @@ def shrink(patch: pytest.MonkeyPatch) -> None:
     """A tiny preset, a short equaliser from few excerpts."""
     patch.setitem(PRESETS, "tiny", TINY_PRESET)
     patch.setattr(state, "N_TAPS", 255)
-    patch.setattr(spectrum, "_EXCERPTS", 16)
+    patch.setattr(state, "HEARD_FIRST", 16)
 
 
 @pytest.fixture(autouse=True)
@@ -284,6 +287,28 @@ def test_it_begins_with_given_weights(straight):
     assert (begun.step, begun.elapsed_s) == (0, 0)
 
 
+def hiss(highs: float) -> type[Notes]:
+    """White noise, from 1 kHz on times `highs`."""
+
+    class Hiss(Notes):
+        def excerpt(self, index: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+            spectrum = np.fft.rfft(np.random.default_rng(index).standard_normal(self.length))
+            spectrum[np.fft.rfftfreq(self.length, 1 / 8000) > 1000] *= highs
+            return np.fft.irfft(spectrum, self.length).astype(np.float32)
+
+    return Hiss
+
+
+def test_noise_floors_are_those_of_the_recordings_also_where_the_weights_are_given(tmp_path):
+    begun = state.begin(SETTINGS, hiss(1.0), torch.device("cpu"), None).prior
+    torch.testing.assert_close(begun.floors.mean, torch.zeros(15, dtype=torch.float64), rtol=0, atol=1.5)
+    assert begun.floors.covariance.diagonal()[5:].max() < 2**2  # one excerpt's are like the other's
+    begun.save(tmp_path / "given.safetensors", {})
+    again = state.begin(SETTINGS, hiss(0.1), torch.device("cpu"), tmp_path / "given.safetensors").prior
+    assert torch.equal(again.whitening.taps, begun.whitening.taps)
+    torch.testing.assert_close(again.floors.mean[11:], torch.full((4,), -20.0, dtype=torch.float64), rtol=0, atol=1.5)
+
+
 def test_what_has_learned_already_learns_more_slowly_and_goes_on_so(tmp_path, straight):
     """Its rates are kept with the state: resuming, which names no first weights, does not raise them."""
     made = straight / "prior.safetensors"
@@ -474,13 +499,17 @@ def test_validation_of_a_network_that_says_nothing_is_one():
     assert validate(prior, windows) == losses
 
 
+def sixteen(excerpts: Excerpts) -> list[np.ndarray[Any, np.dtype[np.float32]]]:
+    return [excerpts.excerpt(index) for index in range(16)]
+
+
 def test_the_mean_spectrum_of_white_noise_is_flat_and_deaf_to_gain():
     class White(Notes):
         def excerpt(self, index: int) -> np.ndarray[Any, np.dtype[np.float32]]:
             random = np.random.default_rng(index)
             return (10.0 ** random.uniform(-3, 0) * random.standard_normal(self.length)).astype(np.float32)
 
-    power = 10 * np.log10(mean_spectrum(White(4096), 4096, 8000))
+    power = 10 * np.log10(mean_spectrum(sixteen(White(4096)), 8000))
     assert power.shape == (2049,)
     # from 200 Hz on a third of an octave holds 20 bins, of 16 excerpts
     assert np.ptp(power[100:]) < 3
@@ -495,9 +524,9 @@ def test_silent_excerpts_do_not_count_in_the_mean_spectrum():
         def excerpt(self, index: int) -> np.ndarray[Any, np.dtype[np.float32]]:
             return super().excerpt(0)
 
-    mostly, always = (mean_spectrum(kind(4096), 4096, 8000) for kind in (Mostly, Always))
+    mostly, always = (mean_spectrum(sixteen(kind(4096)), 8000) for kind in (Mostly, Always))
     np.testing.assert_allclose(mostly, always, rtol=1e-9)
-    assert np.isfinite(mean_spectrum(Silence(4096), 4096, 8000)).all()
+    assert np.isfinite(mean_spectrum(sixteen(Silence(4096)), 8000)).all()
     assert always.argmax() == pytest.approx(np.abs(np.fft.rfft(Notes(4096).excerpt(0))).argmax(), rel=0.2)
 
 

@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from restorer.dsp.noise_floor import measured_floors, noise_spectrum
 from restorer.dsp.whiten import Whitening, design_equaliser
+from restorer.prior import Audible
 
 
 def _equaliser() -> Whitening:
@@ -23,14 +25,18 @@ class WhitePrior:
     whitening: Whitening = field(default_factory=_equaliser)
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
-    def level(self, x: Tensor, below_hz: float = 1000.0, heard: Tensor | None = None) -> Tensor:
-        heard = torch.ones_like(x) if heard is None else heard
-        highest = round(min(below_hz, 1000.0) / self.sample_rate * self.length)
+    def level(self, x: Tensor, audible: Audible) -> Tensor:
+        heard = audible.mask(x)
+        highest = round(min(audible.below_hz, 1000.0) / self.sample_rate * self.length)
         low = torch.fft.rfft(x * heard)[..., 1:highest].abs().square().mean(-1, keepdim=True)
         return (low / heard.sum(-1, keepdim=True).clamp(min=1)).sqrt()
 
-    def guess(self, noise: Tensor) -> Tensor:
-        return self.sigma_data * noise
+    def floor(self, x: Tensor, audible: Audible) -> Tensor:
+        return torch.full((len(x), self.length // 2 + 1), self.sigma_data)
+
+    def inaudible_floor(self, x: Tensor, audible: Audible) -> Tensor:
+        db, _ = measured_floors(x, torch.ones_like(x) if audible.where is None else 1 - audible.where, self.sample_rate)
+        return noise_spectrum(db, self.length, self.sample_rate)
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
         variance = self.sigma_data**2

@@ -11,8 +11,8 @@ from torch import Tensor
 START_STEP: Final = -1
 """The step whose noise fills a window before sampling begins; samplers ask for the steps 0, 1, ... only."""
 
-GUESS_STEP: Final = -2
-"""The step whose noise stands for the music that is missing, before anything is known of it."""
+FLOOR_STEP: Final = -2
+"""The step, with all below it, whose noise becomes the noise floor of what is missing."""
 
 _BLOCK: Final = 8192
 _WORD: Final = 2**64

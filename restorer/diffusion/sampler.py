@@ -17,6 +17,9 @@ from restorer.diffusion.denoiser import Denoiser
 Noise = Callable[[int], Tensor]
 """Standard normal noise for a step of the schedule, shaped like x."""
 
+Corrector = Callable[[Tensor, float, int], Tensor]
+"""(x, sigma, i) -> what x becomes at the i-th level, sigma, before the denoiser hears it."""
+
 _GAMMA_MAX = math.sqrt(2) - 1
 
 
@@ -28,6 +31,7 @@ def heun(
     noise: Noise,
     churn: float = 0.0,
     s_noise: float = 1.0,
+    corrector: Corrector | None = None,
     progress: Callable[[], None] | None = None,
 ) -> Tensor:
     """Stochastic second-order sampler (Karras et al. 2022, Algorithm 2, S_tmin = 0, S_tmax = inf); x is at sigmas[0].
@@ -40,6 +44,8 @@ def heun(
     evaluate = _evaluator(denoiser, progress)
     gamma = min(churn / (len(sigmas) - 1), _GAMMA_MAX)
     for i, (sigma, sigma_next) in enumerate(pairwise(sigmas.tolist())):
+        if corrector is not None:
+            x = corrector(x, sigma, i)
         sigma_hat = sigma * (1 + gamma)
         if gamma > 0:
             x = x + s_noise * math.sqrt(sigma_hat**2 - sigma**2) * noise(i)
@@ -54,7 +60,13 @@ def heun(
 
 
 @torch.no_grad()
-def dpm2m(denoiser: Denoiser, x: Tensor, sigmas: Tensor, progress: Callable[[], None] | None = None) -> Tensor:
+def dpm2m(
+    denoiser: Denoiser,
+    x: Tensor,
+    sigmas: Tensor,
+    corrector: Corrector | None = None,
+    progress: Callable[[], None] | None = None,
+) -> Tensor:
     """DPM-Solver++(2M) (Lu et al. 2022, Algorithm 2) with alpha = 1 and lambda = -ln(sigma); x is at sigmas[0].
 
     Solves the linear part exactly and extrapolates the denoised estimate in lambda from the step before: the error
@@ -63,7 +75,9 @@ def dpm2m(denoiser: Denoiser, x: Tensor, sigmas: Tensor, progress: Callable[[], 
     """
     evaluate = _evaluator(denoiser, progress)
     denoised_last, h_last = None, math.nan
-    for sigma, sigma_next in pairwise(sigmas.tolist()):
+    for i, (sigma, sigma_next) in enumerate(pairwise(sigmas.tolist())):
+        if corrector is not None:
+            x = corrector(x, sigma, i)
         denoised = evaluate(x, sigma)
         if sigma_next == 0:
             return denoised

@@ -1,6 +1,7 @@
 """Windows in, restored windows out: where prior, measurement and sampler meet. Pure: no files, no text."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -8,11 +9,12 @@ from torch import Tensor
 from restorer.degradation.operator import InDomain, Measurement
 from restorer.diffusion.denoiser import Denoiser
 from restorer.diffusion.guidance import consistent, guided
-from restorer.diffusion.noise import GUESS_STEP, START_STEP, KeyedNoise
-from restorer.diffusion.sampler import dpm2m, heun
+from restorer.diffusion.noise import START_STEP, KeyedNoise
+from restorer.diffusion.sampler import Corrector, dpm2m, heun
 from restorer.diffusion.schedule import edm_schedule
 from restorer.prior import Prior
 from restorer.restoration.damage import Damage
+from restorer.restoration.floor import keeping_floor
 from restorer.restoration.settings import GENERATE, Settings
 
 
@@ -44,7 +46,8 @@ def restore_windows(
         return torch.cat(alone)
     whitening = prior.whitening
     whitened = whitening.cut(windows.to(prior.device))
-    level = damage.level(whitened, starts, prior)
+    audible = damage.audible(whitened, starts)
+    level = prior.level(whitened, audible)
     silent = level <= 0
     gain = prior.sigma_data / torch.where(silent, prior.sigma_data, level)
     whitened = whitened * gain
@@ -53,14 +56,15 @@ def restore_windows(
     placed = damage.degradation.on(starts, prior.length).scaled(gain)
     measurement = Measurement(damage.measured(heard, placed), InDomain(placed, whitening.inverse, whitening))
     noise = KeyedNoise(seed, starts, prior.length, prior.device)
-    guess = whitening.inverse(prior.guess(noise(GUESS_STEP))) if settings.n_steps > 0 else torch.zeros_like(heard)
-    wave = damage.warm(heard, placed, guess)
+    wave = heard
     if settings.n_steps > 0:
         denoiser: Denoiser = prior
         if damage.trusted is not None:
             trusted = damage.trusted.on(starts, prior.length).scaled(gain)
-            denoiser = consistent(denoiser, Measurement(wave, InDomain(trusted, whitening.inverse, whitening)))
-        x = _sample(_hearing(denoiser, measurement, settings), whitening(wave), prior, noise, settings, progress)
+            denoiser = consistent(denoiser, Measurement(heard, InDomain(trusted, whitening.inverse, whitening)))
+        denoiser = _hearing(denoiser, measurement, settings)
+        corrector = keeping_floor(prior, whitened, audible, partial(damage.missing, placed=placed), noise)
+        x = _sample(denoiser, whitened, prior, noise, settings, corrector, progress)
         wave = whitening.inverse(x)
     change = damage.confined(wave - heard, heard, placed)
     return torch.where(silent, 0.0, change / gain)
@@ -94,7 +98,7 @@ def generate(
     for start in range(0, whole, prior.length):
         noise = KeyedNoise(seed, [start], prior.length, prior.device)
         silence = torch.zeros(1, prior.length, device=prior.device)
-        wave = prior.whitening.inverse(_sample(prior, silence, prior, noise, settings, progress))[0]
+        wave = prior.whitening.inverse(_sample(prior, silence, prior, noise, settings, None, progress))[0]
         wave[:fade] *= ramp
         wave[-fade:] *= ramp.flip(0)
         yield wave[: whole - start]
@@ -110,15 +114,16 @@ def _hearing(denoiser: Denoiser, measurement: Measurement, settings: Settings) -
 
 def _sample(
     denoiser: Denoiser,
-    warm: Tensor,
+    heard: Tensor,
     prior: Prior,
     noise: KeyedNoise,
     settings: Settings,
+    corrector: Corrector | None,
     progress: Callable[[], None] | None,
 ) -> Tensor:
-    """From the warm start (batch, length), drowned in noise of the highest level, down."""
+    """From what was heard (batch, length), drowned in noise of the highest level, down."""
     sigmas = edm_schedule(settings.n_steps, settings.sigma_min, settings.sigma_max, settings.rho) * prior.sigma_data
-    x = warm + float(sigmas[0]) * noise(START_STEP)
+    x = heard + float(sigmas[0]) * noise(START_STEP)
     if settings.sampler == "heun":
-        return heun(denoiser, x, sigmas, noise, settings.churn, progress=progress)
-    return dpm2m(denoiser, x, sigmas, progress=progress)
+        return heun(denoiser, x, sigmas, noise, settings.churn, corrector=corrector, progress=progress)
+    return dpm2m(denoiser, x, sigmas, corrector, progress)

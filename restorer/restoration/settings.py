@@ -30,8 +30,8 @@ class Settings:
     churn: float = 0.0
 
 
-BWE = Settings(sigma_max=2.8)
-INPAINT = Settings()
+BWE = Settings(sigma_max=5.0)
+INPAINT = Settings(sigma_max=5.0)
 DECLIP = Settings(n_steps=3, sigma_max=0.05)
 GENERATE = Settings(n_steps=50, sigma_max=20.0)
 

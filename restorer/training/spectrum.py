@@ -1,24 +1,24 @@
 """The long-term spectrum of a corpus, from which the whitening equaliser is designed."""
 
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-_EXCERPTS = 256
 _SMOOTHING_OCTAVES = 1 / 3
 
 
-def mean_spectrum(excerpts: Any, length: int, sample_rate: int) -> NDArray[np.float64]:
-    """(length // 2 + 1,): the geometric mean of the excerpts' power spectra, each smoothed over a third of an octave.
+def mean_spectrum(excerpts: Sequence[NDArray[np.float32]], sample_rate: int) -> NDArray[np.float64]:
+    """(time // 2 + 1,): the geometric mean of the excerpts' power spectra, each smoothed over a third of an octave.
 
     Geometric, for spectra lie tens of dB apart: an arithmetic mean would be the spectrum of the few brightest.
-    excerpts: anything with `excerpt(index)` giving (length,) samples. Silent excerpts do not count.
+    excerpts: each (time,). Silent ones do not count.
     """
+    length = len(excerpts[0])
     window = np.hanning(length)
     total, count = np.zeros(length // 2 + 1), 0
-    for index in range(_EXCERPTS):
-        x = excerpts.excerpt(index).astype(np.float64)
+    for excerpt in excerpts:
+        x = excerpt.astype(np.float64)
         if x.any():
             power = _smoothed(np.abs(np.fft.rfft(x * window)) ** 2, sample_rate / length)
             # What lies 120 dB down is rounding, not music.

@@ -6,18 +6,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from restorer.dsp.noise_floor import Floors, measured_floors
 from restorer.dsp.whiten import design_equaliser
 from restorer.errors import UsageError, WeightsError
 from restorer.network.octave import OctaveNet
 from restorer.prior import PRESETS, Prior, fast_dtype, load_prior, new_prior
+from restorer.training.objective import brought_to_level
 from restorer.training.optimizer import new_optimizers
 from restorer.training.settings import Excerpts, TrainSettings
 from restorer.training.spectrum import mean_spectrum
 
 N_TAPS = 4095
+
+HEARD_FIRST = 256
+"""Excerpts of which spectrum and noise floors are taken before the training."""
 
 FINE_TUNING_PACE = 0.1
 """Of the set learning rates, for weights that have learned already; see weights/TRAINING.md."""
@@ -40,16 +47,30 @@ class State:
 def begin(
     settings: TrainSettings, training: Callable[[int], Excerpts], device: torch.device, init: Path | None
 ) -> State:
-    """A training before its first step, from random weights or from those of `init`."""
+    """A training before its first step, from random weights or from those of `init`.
+
+    The equaliser is part of what the weights of `init` have learned; the noise floors are those of the new recordings.
+    """
     torch.manual_seed(settings.seed)
+    preset = PRESETS[settings.preset]
+    margin = N_TAPS // 2 if preset.whitened else 0
+    excerpts = training(preset.length + 2 * margin)
+    waves = [excerpts.excerpt(index) for index in range(HEARD_FIRST)]
     if init is None:
-        return _state(settings, new_prior(settings.preset, _equaliser(settings, training)), device)
+        prior, pace = new_prior(settings.preset, _equaliser(settings, waves)), 1.0
+    else:
+        prior, pace = _given(settings, init), FINE_TUNING_PACE
+    prior.floors = floors_of(prior, waves)
+    return _state(settings, prior, device, pace)
+
+
+def _given(settings: TrainSettings, init: Path) -> Prior:
     given = load_prior(init)
     if given.card.preset != settings.preset:
         raise WeightsError(f"{init} is of preset {given.card.preset}, not {settings.preset}; name that one")
     prior = new_prior(settings.preset, given.whitening.taps)
     prior.load_state_dict(given.state_dict())
-    return _state(settings, prior, device, FINE_TUNING_PACE)
+    return prior
 
 
 def load(settings: TrainSettings, path: Path, device: torch.device) -> State:
@@ -93,12 +114,22 @@ def _state(settings: TrainSettings, prior: Prior, device: torch.device, pace: fl
     return State(prior, average, new_optimizers(prior, settings, pace))
 
 
-def _equaliser(settings: TrainSettings, training: Callable[[int], Excerpts]) -> Tensor | None:
+def _equaliser(settings: TrainSettings, waves: list[NDArray[np.float32]]) -> Tensor | None:
     preset = PRESETS[settings.preset]
     if not preset.whitened:
         return None
-    power = mean_spectrum(training(preset.length), preset.length, preset.sample_rate)
+    power = mean_spectrum(waves, preset.sample_rate)
     return design_equaliser(torch.from_numpy(power), settings.whitening, settings.cap_db, N_TAPS)
+
+
+def floors_of(prior: Prior, waves: list[NDArray[np.float32]]) -> Floors:
+    """The noise floors of excerpts (length + 2 margin,), as the prior hears them. Silent ones do not count."""
+    heard = []
+    for wave in waves:
+        x = brought_to_level(prior, prior.whitening.cut(torch.from_numpy(wave)[None])) / prior.sigma_data
+        if x.any():
+            heard.append(measured_floors(x, torch.ones_like(x), prior.sample_rate)[0])
+    return Floors.of(torch.cat(heard)) if heard else prior.floors
 
 
 def _read(path: Path) -> dict[str, Any]:

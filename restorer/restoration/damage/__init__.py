@@ -9,7 +9,7 @@ from torch import Tensor
 from restorer.audio import Samples
 from restorer.degradation import Degradation, Gaps, HardClip, LowPass, Projectable
 from restorer.errors import UsageError
-from restorer.prior import Prior
+from restorer.prior import Audible
 from restorer.restoration.damage.light import LIGHT_CLIPPING, split_gaps
 from restorer.restoration.damage.several import Several
 from restorer.restoration.damage.single import LostHighs, LostPeaks, LostSpans
@@ -46,23 +46,18 @@ class Damage(Protocol):
     @property
     def degradation(self) -> Degradation: ...
 
-    def level(self, whitened: Tensor, starts: Sequence[int], prior: Prior) -> Tensor:
-        """(batch, 1): the level of each window's undamaged whitened signal, as far as it is heard; 0 for silence."""
+    def audible(self, whitened: Tensor, starts: Sequence[int]) -> Audible:
+        """What of whitened windows (batch, time) is the recording's."""
 
     @property
     def trusted(self) -> Projectable | None:
-        """What of the warm start is kept as it is: heard through this."""
+        """What of the sound before sampling is kept as it is: heard through this."""
 
     def measured(self, heard: Tensor, placed: Degradation) -> Tensor:
         """(batch, time): y, of what is heard after a classical method had its turn; `placed`: A on these windows."""
 
-    def warm(self, heard: Tensor, placed: Degradation, guess: Tensor) -> Tensor:
-        """(batch, time): the waveform to which the sampler adds its first noise.
-
-        guess: (batch, time), noise that stands for what is missing. Without it the sampler would hear through its
-        first noise that nothing is there, for the power of a hundred thousand samples is known to half a percent, and
-        leave it soft: what it restores is as loud as the guess allows.
-        """
+    def missing(self, wave: Tensor, placed: Degradation) -> Tensor:
+        """(batch, time): the part of a waveform that lies where nothing was heard."""
 
     def confined(self, change: Tensor, heard: Tensor, placed: Degradation) -> Tensor:
         """The part of a window's change (batch, time) that may reach the recording."""

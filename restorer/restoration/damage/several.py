@@ -6,11 +6,12 @@ from functools import cached_property
 from typing import Self
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from restorer.audio import Samples
 from restorer.degradation import Composed, Degradation, Projectable
-from restorer.prior import Prior
+from restorer.prior import Audible
 from restorer.restoration.damage.single import LostHighs, LostPeaks, LostSpans
 from restorer.restoration.windows import Window, grid_around
 
@@ -43,10 +44,10 @@ class Several:
             return None
         return Composed(*(each.degradation for each in (self.highs, self.spans) if each is not None))
 
-    def level(self, whitened: Tensor, starts: Sequence[int], prior: Prior) -> Tensor:
-        heard = None if self.spans is None else self.spans.undisturbed(whitened, starts)
-        below_hz = {} if self.highs is None else {"below_hz": self.highs.highest_heard_hz}
-        return prior.level(whitened, heard=heard, **below_hz)
+    def audible(self, whitened: Tensor, starts: Sequence[int]) -> Audible:
+        each = [part.audible(whitened, starts) for part in self.parts]
+        where = [audible.where for audible in each if audible.where is not None]
+        return Audible(min(audible.below_hz for audible in each), next(iter(where), None))
 
     def measured(self, heard: Tensor, placed: Degradation) -> Tensor:
         assert isinstance(placed, Composed)
@@ -54,12 +55,12 @@ class Several:
             heard = part.measured(heard, member)
         return heard
 
-    def warm(self, heard: Tensor, placed: Degradation, guess: Tensor) -> Tensor:
+    def missing(self, wave: Tensor, placed: Degradation) -> Tensor:
         assert isinstance(placed, Composed)
-        wave = heard
-        for part, member in reversed(list(zip(self.parts, placed.members, strict=True))):
-            wave = part.warm(wave, member, guess)
-        return wave
+        missing = torch.zeros_like(wave)
+        for part, member in zip(self.parts, placed.members, strict=True):
+            missing = missing + part.missing(wave - missing, member)
+        return missing
 
     def confined(self, change: Tensor, heard: Tensor, placed: Degradation) -> Tensor:
         if self.highs is None:

@@ -13,18 +13,12 @@ from restorer.classical.janssen import JANSSEN_GAPS, janssen_gaps
 from restorer.classical.replication import replicate
 from restorer.classical.social import social
 from restorer.degradation import Degradation, Gaps, HardClip, LowPass
-from restorer.dsp.colour import coloured
 from restorer.dsp.filters import apply_fir
 from restorer.errors import UsageError
-from restorer.prior import Prior
+from restorer.prior import Audible
 from restorer.restoration.windows import Window, fills, grid, grid_size
 
 _RESTLESS = 1 / 64  # share of a window, beside a gap, where its edge rings in the whitened domain
-
-
-def _widely(gaps: Gaps, length: int) -> Tensor:
-    """(batch, length), float64: 1 in the gaps, falling to 0 where their edges no longer ring."""
-    return replace(gaps, fade=round(_RESTLESS * length)).weights(length)
 
 
 class _Anywhere:
@@ -51,18 +45,14 @@ class LostHighs(_Anywhere):
     sample_rate: int  # of what deals with it
     trusted: None = None
 
-    @property
-    def highest_heard_hz(self) -> float:
-        return 0.9 * self.degradation.cutoff_hz
-
-    def level(self, whitened: Tensor, starts: Sequence[int], prior: Prior) -> Tensor:
-        return prior.level(whitened, below_hz=self.highest_heard_hz)
+    def audible(self, whitened: Tensor, starts: Sequence[int]) -> Audible:
+        return Audible(below_hz=0.9 * self.degradation.cutoff_hz)
 
     def measured(self, heard: Tensor, placed: Degradation) -> Tensor:
         return heard
 
-    def warm(self, heard: Tensor, placed: Degradation, guess: Tensor) -> Tensor:
-        return self.degradation.project(guess, heard)
+    def missing(self, wave: Tensor, placed: Degradation) -> Tensor:
+        return apply_fir(wave, self.degradation.crossover)
 
     def confined(self, change: Tensor, heard: Tensor, placed: Degradation) -> Tensor:
         return apply_fir(change, self.degradation.crossover)
@@ -104,26 +94,17 @@ class LostSpans:
         """(frames, 1): 1 in the gaps, falling to 0 over their fades; at the file's rate."""
         return self.at_file_rate.on([start], len(original)).weights(len(original))[0].numpy()[:, None]
 
-    def level(self, whitened: Tensor, starts: Sequence[int], prior: Prior) -> Tensor:
-        return prior.level(whitened, heard=self.undisturbed(whitened, starts))
-
-    def undisturbed(self, whitened: Tensor, starts: Sequence[int]) -> Tensor:
-        """(batch, time): 1 where whitened windows hear the recording, 0 in the gaps and where their edges ring."""
+    def audible(self, whitened: Tensor, starts: Sequence[int]) -> Audible:
         length = whitened.shape[-1]
-        return (_widely(self.degradation.on(starts, length), length) == 0).to(whitened)
+        widely = replace(self.degradation.on(starts, length), fade=round(_RESTLESS * length))
+        return Audible(where=(widely.weights(length) == 0).to(whitened))
 
     def measured(self, heard: Tensor, placed: Degradation) -> Tensor:
         return heard
 
-    def warm(self, heard: Tensor, placed: Degradation, guess: Tensor) -> Tensor:
+    def missing(self, wave: Tensor, placed: Degradation) -> Tensor:
         assert isinstance(placed, Gaps)
-        return placed.project(coloured(guess, heard, self._surroundings(heard, placed)), heard)
-
-    def _surroundings(self, heard: Tensor, placed: Gaps) -> Tensor:
-        """(batch, time): 0 in the gaps and at the window's ends, rising smoothly between: there the music is alike."""
-        length = heard.shape[-1]
-        outside = 1 - _widely(placed, length).to(heard)
-        return outside * torch.hann_window(length, dtype=heard.dtype, device=heard.device)
+        return placed.project(wave, torch.zeros_like(wave))
 
     def confined(self, change: Tensor, heard: Tensor, placed: Degradation) -> Tensor:
         return change
@@ -163,14 +144,14 @@ class LostPeaks(_Anywhere):
     trusted: LowPass
     least: float = 0.0
 
-    def level(self, whitened: Tensor, starts: Sequence[int], prior: Prior) -> Tensor:
-        return prior.level(whitened)
+    def audible(self, whitened: Tensor, starts: Sequence[int]) -> Audible:
+        return Audible()
 
     def measured(self, heard: Tensor, placed: Degradation) -> Tensor:
         return placed(heard)
 
-    def warm(self, heard: Tensor, placed: Degradation, guess: Tensor) -> Tensor:
-        return heard
+    def missing(self, wave: Tensor, placed: Degradation) -> Tensor:
+        return torch.zeros_like(wave)
 
     def confined(self, change: Tensor, heard: Tensor, placed: Degradation) -> Tensor:
         return change
