@@ -95,7 +95,7 @@ def test_every_task_has_its_rows():
     assert [each.name for each in swept if each.task == "bwe"] == [
         f"diffusion dc, {n} steps, churn {churn}" for n in (2, 3) for churn in (0, 5)
     ]
-    assert len({each.identity for each in swept}) == len(swept)
+    assert len({(each.task, each.identity) for each in swept}) == len(swept)
     with pytest.raises(UsageError, match="'SS-PEW' is unknown for bwe"):
         require_known(["SS-PEW"], ["bwe"])
 
@@ -154,7 +154,7 @@ def test_the_key_knows_all_that_decides_a_result():
     assert len({clip_hash(each) for each in [clip, *others]}) == 4
     assert clip_hash(Clip("b", clip.samples, RATE, 3.0)) == clip_hash(clip)
     assert key_of("a", "b") != key_of("ab", "") != key_of("b", "a")
-    seeds = {method.identity for seed in (0, 1) for method in methods(("diffusion dc",), seed=seed)}
+    seeds = {(each.task, each.identity) for seed in (0, 1) for each in methods(("diffusion dc",), seed=seed)}
     assert len(seeds) == 6
 
 

@@ -5,6 +5,7 @@ few there, and the logarithm hardly counts them. White noise of standard deviati
 """
 
 import math
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -91,6 +92,7 @@ class Floors(nn.Module):
         return expected.clamp(min=LEAST_DB).to(floors_db)
 
 
+@cache
 def _averaging(size: int, sample_rate: float) -> Tensor:
     """(size // 2 + 1, bands), float64: from the bins of an rfft to means over the bands."""
     hertz = torch.fft.rfftfreq(size, 1 / sample_rate, dtype=torch.float64)

@@ -10,6 +10,10 @@ from restorer.diffusion.sampler import Corrector
 from restorer.prior import Audible, Prior
 
 
+_BENEFIT = 10**0.1
+"""Of the doubt: a floor is measured to a decibel. Else each step would add what chance alone has hidden."""
+
+
 def keeping_floor(
     prior: Prior, whitened: Tensor, audible: Audible, missing: Callable[[Tensor], Tensor], noise: KeyedNoise
 ) -> Corrector:
@@ -25,7 +29,7 @@ def keeping_floor(
     expected = prior.floor(whitened, audible).square()
 
     def corrector(x: Tensor, sigma: float, i: int) -> Tensor:
-        lacking = expected + sigma**2 - prior.inaudible_floor(x, audible).square()
+        lacking = expected + sigma**2 - _BENEFIT * prior.inaudible_floor(x, audible).square()
         lacking = torch.minimum(lacking.clamp(min=0), expected).sqrt()
         added = torch.fft.irfft(torch.fft.rfft(noise(FLOOR_STEP - i)) * lacking, n=prior.length)
         return x + prior.whitening(missing(prior.whitening.inverse(added)))
