@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from restorer.prior import Audible
 from restorer.restoration.damage import damage_of
 from restorer.restoration.engine import generate, restore_windows
 from restorer.restoration.settings import BWE, DECLIP, GENERATE, INPAINT, Settings
@@ -65,3 +66,29 @@ def test_what_is_restored_is_as_loud_as_the_music_wherever_one_begins(
     above = round(1100 / prior.sample_rate * prior.length) if isinstance(task, BandwidthExtension) else 0
     was, became = (torch.fft.rfft(x)[:, above:].abs().square().mean() for x in (lost, added))
     assert abs(10 * torch.log10(became / was)) < 1.5
+
+
+def test_the_edge_of_a_gap_is_faded_out_before_the_prior_hears_it() -> None:
+    """A hard edge is broadband, whitening raises its highs, and a prior would restore a click."""
+
+    class Listening(WhitePrior):
+        first: torch.Tensor | None = None
+
+        def __call__(self, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+            self.first = x.clone() if self.first is None else self.first
+            return x
+
+        def floor(self, x: torch.Tensor, audible: Audible) -> torch.Tensor:
+            return 0 * super().floor(x, audible)
+
+    prior = Listening()
+    t = torch.arange(prior.length + 2 * prior.whitening.margin) / prior.sample_rate
+    hum = torch.sin(2 * torch.pi * 62.5 * t)[None]  # 32 periods a window
+    damage = damage_of(Inpainting(((0.2, 0.3),)), prior.sample_rate, prior.sample_rate)
+    heard = damage.degradation.on([-prior.whitening.margin], hum.shape[-1])(hum)
+    restore_windows(heard, [0], damage, prior, Settings(n_steps=1, sigma_max=2e-3, sigma_min=1e-3), seed=0)  # type: ignore[arg-type]
+    assert prior.first is not None
+    hard = prior.whitening.cut(heard)
+    hard = hard / prior.level(hard, damage.audible(hard, [0]))
+    treble = [torch.fft.rfft(x)[:, 1024:].abs().square().mean() for x in (prior.first, hard)]  # above 2 kHz
+    assert treble[0] < 0.1 * treble[1]

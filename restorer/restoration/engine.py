@@ -64,7 +64,9 @@ def restore_windows(
             denoiser = consistent(denoiser, Measurement(heard, InDomain(trusted, whitening.inverse, whitening)))
         denoiser = _hearing(denoiser, measurement, settings)
         corrector = keeping_floor(prior, whitened, audible, partial(damage.missing, placed=placed), noise)
-        x = _sample(denoiser, whitened, prior, noise, settings, corrector, progress)
+        # Faded out towards a gap: its edge is broadband, and a prior would take it for a click.
+        start = whitening(heard - damage.missing(heard, placed))
+        x = _sample(denoiser, start, prior, noise, settings, corrector, progress)
         wave = whitening.inverse(x)
     change = damage.confined(wave - heard, heard, placed)
     return torch.where(silent, 0.0, change / gain)

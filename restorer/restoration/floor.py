@@ -9,7 +9,6 @@ from restorer.diffusion.noise import FLOOR_STEP, KeyedNoise
 from restorer.diffusion.sampler import Corrector
 from restorer.prior import Audible, Prior
 
-
 _BENEFIT = 10**0.1
 """Of the doubt: a floor is measured to a decibel. Else each step would add what chance alone has hidden."""
 
