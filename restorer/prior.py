@@ -54,6 +54,11 @@ class Audible(NamedTuple):
     below_hz: float = math.inf
     where: Tensor | None = None
 
+    @property
+    def everything(self) -> bool:
+        """Whether nothing is missing."""
+        return math.isinf(self.below_hz) and self.where is None
+
     def mask(self, x: Tensor) -> Tensor:
         """`where` for windows x (batch, time)."""
         return torch.ones_like(x) if self.where is None else self.where
@@ -121,12 +126,13 @@ class Prior(nn.Module):
 
     def inaudible_floor(self, x: Tensor, audible: Audible) -> Tensor:
         """(batch, length // 2 + 1): the noise floor that x (batch, length) has where it is not audible, a spectrum."""
-        anywhere, _ = measured_floors(x / self.sigma_data, torch.ones_like(x), self.sample_rate)
-        if audible.where is None:
-            return self._spectrum(anywhere)
-        there, _ = measured_floors(x / self.sigma_data, 1 - audible.where, self.sample_rate)
-        low = heard_bands(self.sample_rate, audible.below_hz).to(x.device)
-        return self._spectrum(torch.where(low, there, anywhere))
+        where = torch.ones_like(x) if audible.where is None else 1 - audible.where
+        floors_db, _ = measured_floors(x / self.sigma_data, where, self.sample_rate)
+        if audible.where is not None and math.isfinite(audible.below_hz):
+            anywhere, _ = measured_floors(x / self.sigma_data, torch.ones_like(x), self.sample_rate)
+            low = heard_bands(self.sample_rate, audible.below_hz).to(x.device)
+            floors_db = torch.where(low, floors_db, anywhere)
+        return self._spectrum(floors_db)
 
     def _spectrum(self, floors_db: Tensor) -> Tensor:
         return self.sigma_data * noise_spectrum(floors_db, self.length, self.sample_rate)

@@ -63,7 +63,9 @@ def restore_windows(
             trusted = damage.trusted.on(starts, prior.length).scaled(gain)
             denoiser = consistent(denoiser, Measurement(heard, InDomain(trusted, whitening.inverse, whitening)))
         denoiser = _hearing(denoiser, measurement, settings)
-        corrector = keeping_floor(prior, whitened, audible, partial(damage.missing, placed=placed), noise)
+        corrector = None
+        if not audible.everything:
+            corrector = keeping_floor(prior, whitened, audible, partial(damage.missing, placed=placed), noise)
         # Faded out towards a gap: its edge is broadband, and a prior would take it for a click.
         start = whitening(heard - damage.missing(heard, placed))
         x = _sample(denoiser, start, prior, noise, settings, corrector, progress)
