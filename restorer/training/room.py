@@ -45,14 +45,14 @@ class Acoustics:
 
 
 DRY = Acoustics()
-_FLOORS_DB = ((-95.0, -65.0), (-95.0, -65.0), (-75.0, -60.0), (-66.0, -54.0))
+_HISS_DB = (-85.0, -50.0)
 
 
 def draw_acoustics(rng: np.random.Generator) -> Acoustics:
     """A room (one in five is dry), an uneven response, most with a noise floor, some with hum or a band limit.
 
     A close-miked sampler is brighter and quieter in its pauses than recordings are: the tilt leans to the dark side,
-    and one noise floor in four is one that is heard.
+    and half of the noise floors are heard.
     """
     peaks = tuple(
         Peak(float(60 * 200 ** rng.random()), float(rng.uniform(-6, 6)), float(rng.uniform(0.3, 1.2)))
@@ -66,7 +66,7 @@ def draw_acoustics(rng: np.random.Generator) -> Acoustics:
         treble=float(rng.uniform(0.3, 0.9)),
         tilt_db=float(rng.uniform(-22, 8)),
         peaks=peaks,
-        hiss_db=None if rng.random() < 0.1 else float(rng.uniform(*rng.choice(_FLOORS_DB))),
+        hiss_db=None if rng.random() < 0.1 else float(rng.uniform(*_HISS_DB)),
         hiss_slope_db=float(rng.uniform(-4, 1)),
         hum_hz=float(rng.choice((50.0, 60.0))) if rng.random() < 0.1 else None,
         hum_db=float(rng.uniform(-85, -50)),
