@@ -1,6 +1,7 @@
 """The engine: windows do not know of each other, and the prior alone plays on as long as asked."""
 
 from dataclasses import replace
+from itertools import combinations
 
 import pytest
 import torch
@@ -32,6 +33,21 @@ def test_the_order_of_windows_does_not_matter(task: Task, settings: Settings, gu
     backward = restore_windows(windows.flip(0), starts[::-1], damage, prior, settings, seed=1)  # type: ignore[arg-type]
     # float32 sums in another order, carried through the whitening's range.
     torch.testing.assert_close(forward, backward.flip(0), atol=1e-6, rtol=0)
+
+
+def test_every_sampler_restores_in_its_own_way_and_by_the_seed_alone() -> None:
+    prior, task = WhitePrior(), BandwidthExtension(1000.0)
+    windows = 0.1 * torch.randn(
+        1, prior.length + 2 * prior.whitening.margin, generator=torch.Generator().manual_seed(0)
+    )
+    damage = damage_of(task, prior.sample_rate, prior.sample_rate)
+    results = []
+    for sampler in ("dpm2m", "dpm2m-sde", "heun"):
+        settings = replace(BWE, sampler=sampler, n_steps=4)  # type: ignore[arg-type]
+        restored = [restore_windows(windows, [0], damage, prior, settings, seed) for seed in (1, 1, 2)]  # type: ignore[arg-type]
+        assert torch.equal(restored[0], restored[1])
+        results += [restored[0], restored[2]]
+    assert all(not torch.allclose(a, b, atol=1e-3) for a, b in combinations(results, 2))
 
 
 @pytest.mark.parametrize("seconds", [0.01, 0.5, 1.3])

@@ -182,6 +182,44 @@ def test_with_churn_samples_keep_the_variance_of_the_prior(churn):
     assert float(sampled.var()) == pytest.approx(std**2, rel=5 * (2 / n) ** 0.5 + 5e-3)
 
 
+@pytest.mark.parametrize(("std", "sigma_max"), [(0.5, 3.0), (0.1, 5.0)])
+def test_with_noise_dpm2m_keeps_the_variance_of_the_prior(std, sigma_max):
+    n = 1 << 17
+    x = math.hypot(std, sigma_max) * KeyedNoise(1, [0], n)(0)
+    sampled = dpm2m(white_gaussian(std), x, edm_schedule(60, 1e-3, sigma_max, 7), KeyedNoise(0, [0], n))
+    # As above: five standard deviations of an estimate, and what the solver errs in 60 steps.
+    assert float(sampled.var()) == pytest.approx(std**2, rel=5 * (2 / n) ** 0.5 + 1e-2)
+
+
+def test_with_noise_dpm2m_forgets_where_it_began():
+    """Without noise the flow maps every start to its own end; with it, a start that drowned says nothing of the end."""
+    n, sigmas = 1 << 17, edm_schedule(20, 1e-3, 5.0, 7)
+    x = 5 * KeyedNoise(1, [0], n)(0)
+
+    def likeness(noise):
+        return float(torch.corrcoef(torch.stack([x[0], dpm2m(white_gaussian(0.5), x, sigmas, noise)[0]]))[0, 1])
+
+    # Each value's end is 0.5 / 5 of its start plus what the noise made of it; five standard deviations of chance.
+    assert likeness(None) == pytest.approx(1, abs=1e-6)
+    assert likeness(KeyedNoise(0, [0], n)) < 0.1 + 5 * n**-0.5
+
+
+@given(st.lists(st.floats(0.1, 3), min_size=2, max_size=6, unique=True).map(sorted))
+def test_with_noise_dpm2m_is_at_its_level_after_every_step(levels):
+    """Where D is certain, x - D is noise of just the level, however long the steps."""
+    n = 1 << 14
+    sigmas = torch.tensor(levels[::-1], dtype=torch.float64)
+    asked = []
+
+    def noise(i):
+        asked.append(i)
+        return gaussian(1 + i, 1, n)
+
+    sampled = dpm2m(lambda x, sigma: torch.full_like(x, 7.0), 7 + sigmas[0] * gaussian(0, 1, n), sigmas, noise)
+    assert float((sampled - 7).std()) == pytest.approx(levels[0], rel=5 * (2 * n) ** -0.5)
+    assert asked == list(range(len(levels) - 1))
+
+
 @settings(deadline=None, max_examples=20)
 @given(st.lists(st.integers(-10_000, 10_000), min_size=1, max_size=4), st.sampled_from([0.0, 3.0]))
 def test_batch_equals_its_items_alone(starts, churn):
@@ -190,7 +228,8 @@ def test_batch_equals_its_items_alone(starts, churn):
     def samples(starts):
         noise = KeyedNoise(0, starts, 64)
         x = 2 * noise(-1)
-        return heun(white_gaussian(0.5), x, sigmas, noise, churn=churn), dpm2m(white_gaussian(0.5), x, sigmas)
+        stochastic = dpm2m(white_gaussian(0.5), x, sigmas, noise if churn else None)
+        return heun(white_gaussian(0.5), x, sigmas, noise, churn=churn), stochastic
 
     for i, start in enumerate(starts):
         for together, alone in zip(samples(starts), samples([start]), strict=True):

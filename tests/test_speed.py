@@ -62,8 +62,8 @@ def test_the_command_says_it_in_a_table_and_in_json(tiny, capsys):
     place, headings, row, larger = capsys.readouterr().out.splitlines()
     assert re.match(r"tiny on \[.+\], \d+ threads, torch 2", place)
     assert headings.split()[:3] == ["task", "guidance", "sampler"]
-    assert row.split()[:6] == ["bwe", "rg", "dpm2m", "2", "2", "1"]
-    assert larger.split()[:6] == ["bwe", "rg", "dpm2m", "2", "2", "3"]
+    assert row.split()[:6] == ["bwe", "rg", "dpm2m-sde", "2", "2", "1"]
+    assert larger.split()[:6] == ["bwe", "rg", "dpm2m-sde", "2", "2", "3"]
     assert app.main([*words, "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert said["prior"] == "tiny"

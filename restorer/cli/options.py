@@ -21,7 +21,7 @@ Inputs = Annotated[
 ]
 QualityOption = Annotated[
     Quality,
-    typer.Option("--quality", help="Steps of the prior: draft half as many as standard, best half as many again."),
+    typer.Option("--quality", help="Steps of the prior: draft half as many as standard, best twice as many."),
 ]
 TakesOption = Annotated[
     int,
@@ -46,7 +46,8 @@ StepsOption = Annotated[
     int | None, typer.Option("--steps", min=1, metavar="N", show_default=False, help="Noise levels to go through.")
 ]
 SamplerOption = Annotated[
-    SamplerName | None, typer.Option("--sampler", show_default=False, help="dpm2m is fast, heun the paper's.")
+    SamplerName | None,
+    typer.Option("--sampler", show_default=False, help="dpm2m-sde mends what it began, dpm2m not; heun: the paper's."),
 ]
 XiOption = Annotated[
     float | None, typer.Option("--xi", min=0, metavar="XI", show_default=False, help="Strength of rg guidance.")

@@ -1,4 +1,4 @@
-"""Solvers of the probability-flow equation dx/dsigma = (x - D(x, sigma)) / sigma, from noise down to music.
+"""Solvers of the probability flow dx/dsigma = (x - D(x, sigma)) / sigma, and of its stochastic twins, down to music.
 
 They know neither measurements nor networks: a measurement has already changed the denoiser (guidance.py).
 Shapes: x (batch, time); sigmas (steps + 1,) strictly falling, as edm_schedule gives them. A schedule cut off before
@@ -64,6 +64,7 @@ def dpm2m(
     denoiser: Denoiser,
     x: Tensor,
     sigmas: Tensor,
+    noise: Noise | None = None,
     corrector: Corrector | None = None,
     progress: Callable[[], None] | None = None,
 ) -> Tensor:
@@ -72,6 +73,10 @@ def dpm2m(
     Solves the linear part exactly and extrapolates the denoised estimate in lambda from the step before: the error
     falls with the square of the number of steps. The first step and the step to 0 (infinitely long in lambda) are of
     first order; the latter returns the denoiser's estimate itself. T steps take T evaluations, progress() after each.
+
+    With noise it is SDE-DPM-Solver++(2M) (the same paper, the reverse equation with noise): step i takes away more of
+    the noise in x than the next level asks for, and puts noise(i) in its place. What was decided wrongly at one level
+    can so be mended at the next; without noise it stays.
     """
     evaluate = _evaluator(denoiser, progress)
     denoised_last, h_last = None, math.nan
@@ -83,7 +88,11 @@ def dpm2m(
             return denoised
         h = math.log(sigma / sigma_next)
         target = denoised if denoised_last is None else denoised + (denoised - denoised_last) * h / (2 * h_last)
-        x = target + sigma_next / sigma * (x - target)
+        kept = sigma_next / sigma
+        if noise is None:
+            x = target + kept * (x - target)
+        else:
+            x = target + kept**2 * (x - target) + sigma_next * math.sqrt(1 - kept**2) * noise(i)
         denoised_last, h_last = denoised, h
     return x
 

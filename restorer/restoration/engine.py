@@ -56,21 +56,17 @@ def restore_windows(
     placed = damage.degradation.on(starts, prior.length).scaled(gain)
     measurement = Measurement(damage.measured(heard, placed), InDomain(placed, whitening.inverse, whitening))
     noise = KeyedNoise(seed, starts, prior.length, prior.device)
-    wave = heard
-    if settings.n_steps > 0:
-        denoiser: Denoiser = prior
-        if damage.trusted is not None:
-            trusted = damage.trusted.on(starts, prior.length).scaled(gain)
-            denoiser = consistent(denoiser, Measurement(heard, InDomain(trusted, whitening.inverse, whitening)))
-        denoiser = _hearing(denoiser, measurement, settings)
-        corrector = None
-        if not audible.everything:
-            corrector = keeping_floor(prior, whitened, audible, partial(damage.missing, placed=placed), noise)
-        # Faded out towards a gap: its edge is broadband, and a prior would take it for a click.
-        start = whitening(heard - damage.missing(heard, placed))
-        x = _sample(denoiser, start, prior, noise, settings, corrector, progress)
-        wave = whitening.inverse(x)
-    change = damage.confined(wave - heard, heard, placed)
+    denoiser: Denoiser = prior
+    if damage.trusted is not None:
+        trusted = damage.trusted.on(starts, prior.length).scaled(gain)
+        denoiser = consistent(denoiser, Measurement(heard, InDomain(trusted, whitening.inverse, whitening)))
+    denoiser = _hearing(denoiser, measurement, settings)
+    missing = partial(damage.missing, placed=placed)
+    corrector = None if audible.everything else keeping_floor(prior, whitened, audible, missing, noise)
+    # Faded out towards a gap: its edge is broadband, and a prior would take it for a click.
+    begun = whitening(heard - missing(heard))
+    x = _sample(denoiser, begun, prior, noise, settings, corrector, progress)
+    change = damage.confined(whitening.inverse(x) - heard, heard, placed)
     return torch.where(silent, 0.0, change / gain)
 
 
@@ -118,16 +114,17 @@ def _hearing(denoiser: Denoiser, measurement: Measurement, settings: Settings) -
 
 def _sample(
     denoiser: Denoiser,
-    heard: Tensor,
+    begun: Tensor,
     prior: Prior,
     noise: KeyedNoise,
     settings: Settings,
     corrector: Corrector | None,
     progress: Callable[[], None] | None,
 ) -> Tensor:
-    """From what was heard (batch, length), drowned in noise of the highest level, down."""
+    """From what there is (batch, length), drowned in noise of the highest level, down."""
     sigmas = edm_schedule(settings.n_steps, settings.sigma_min, settings.sigma_max, settings.rho) * prior.sigma_data
-    x = heard + float(sigmas[0]) * noise(START_STEP)
+    x = begun + float(sigmas[0]) * noise(START_STEP)
     if settings.sampler == "heun":
         return heun(denoiser, x, sigmas, noise, settings.churn, corrector=corrector, progress=progress)
-    return dpm2m(denoiser, x, sigmas, corrector, progress)
+    fresh = noise if settings.sampler == "dpm2m-sde" else None
+    return dpm2m(denoiser, x, sigmas, fresh, corrector, progress)

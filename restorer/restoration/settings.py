@@ -7,22 +7,22 @@ from restorer.restoration.task import BandwidthExtension, Declipping, Inpainting
 
 Guidance = Literal["dc", "rg", "dc+rg"]
 Method = Literal["auto", "diffusion", "classical"]
-SamplerName = Literal["dpm2m", "heun"]
+SamplerName = Literal["dpm2m", "dpm2m-sde", "heun"]
 
 
 @dataclass(frozen=True)
 class Settings:
     """guidance: data consistency, reconstruction guidance, or both. xi: the strength of the guidance.
 
-    n_steps noise levels (0: nothing is sampled) by EDM's law with exponent rho, from sigma_max (where what is missing
-    drowns) down to sigma_min, both times the level of the window, then 0. churn: S_churn of the Heun sampler.
+    n_steps noise levels by EDM's law with exponent rho, from sigma_max (where what is missing drowns) down to
+    sigma_min, both times the level of the window, then 0. churn: S_churn of the Heun sampler.
     method: who restores, the prior or a classical method; auto: in each window the one that was measured to be better.
     """
 
     method: Method = "auto"
     guidance: Guidance = "dc"
-    sampler: SamplerName = "dpm2m"
-    n_steps: int = 8
+    sampler: SamplerName = "dpm2m-sde"
+    n_steps: int = 12
     xi: float = 0.2
     sigma_max: float = 1.0
     sigma_min: float = 0.01
@@ -32,11 +32,11 @@ class Settings:
 
 BWE = Settings(sigma_max=5.0)
 INPAINT = Settings(sigma_max=5.0)
-DECLIP = Settings(n_steps=3, sigma_max=0.05)
+DECLIP = Settings(sampler="dpm2m", n_steps=3, sigma_max=0.05)
 GENERATE = Settings(n_steps=50, sigma_max=20.0)
 
 Quality = Literal["draft", "standard", "best"]
-QUALITIES: dict[Quality, int] = {"draft": 4, "standard": BWE.n_steps, "best": 12}
+QUALITIES: dict[Quality, int] = {"draft": 6, "standard": BWE.n_steps, "best": 24}
 """Steps where the prior does the work; by `bench/steps.py` more than 12 buy nothing."""
 
 
@@ -56,4 +56,4 @@ def preset_of(task: Task, quality: Quality = "standard") -> Settings:
 
 def n_evaluations(settings: Settings) -> int:
     """How often the network is asked for one window; with reconstruction guidance each time also backwards."""
-    return settings.n_steps if settings.sampler == "dpm2m" else 2 * settings.n_steps - 1
+    return 2 * settings.n_steps - 1 if settings.sampler == "heun" else settings.n_steps
