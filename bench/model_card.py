@@ -48,7 +48,8 @@ Validation loss (EDM's weighting: 1 is a network that says nothing), averaged we
 
 {losses}
 
-Over the whole training ([{name}.csv]({name}.csv), `bench/training_curve.py`):
+Over the whole training, whose corpus and rate changed where TRAINING.md says ([{name}.csv]({name}.csv),
+`bench/training_curve.py`):
 
 ![Validation loss by noise level over the hours of training]({name}.png)
 

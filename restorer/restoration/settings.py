@@ -37,7 +37,7 @@ GENERATE = Settings(n_steps=50, sigma_max=20.0)
 
 Quality = Literal["draft", "standard", "best"]
 QUALITIES: dict[Quality, int] = {"draft": 6, "standard": BWE.n_steps, "best": 24}
-"""Steps where the prior does the work; by `bench/steps.py` more than 12 buy nothing."""
+"""Steps where the prior does the work. More bring clearer partials, but by LSD they are alike (`bench/steps.py`)."""
 
 
 def preset_of(task: Task, quality: Quality = "standard") -> Settings:
