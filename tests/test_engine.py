@@ -50,6 +50,21 @@ def test_every_sampler_restores_in_its_own_way_and_by_the_seed_alone() -> None:
     assert all(not torch.allclose(a, b, atol=1e-3) for a, b in combinations(results, 2))
 
 
+@pytest.mark.parametrize(("task", "settings"), TASKS)
+def test_no_steps_add_nothing_and_ask_nobody(task: Task, settings: Settings) -> None:
+    """What bench/against_paper.py takes for the time that is not the network's."""
+    prior = WhitePrior()
+    windows = 0.1 * torch.randn(
+        1, prior.length + 2 * prior.whitening.margin, generator=torch.Generator().manual_seed(0)
+    )
+    damage = damage_of(task, prior.sample_rate, prior.sample_rate)
+    asked: list[None] = []
+    settings = replace(settings, n_steps=0)
+    added = restore_windows(windows, [0], damage, prior, settings, 0, lambda: asked.append(None))  # type: ignore[arg-type]
+    assert added.abs().max() < 1e-6
+    assert not asked
+
+
 @pytest.mark.parametrize("seconds", [0.01, 0.5, 1.3])
 def test_the_prior_plays_as_long_as_asked(seconds: float) -> None:
     prior = WhitePrior()

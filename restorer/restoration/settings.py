@@ -14,8 +14,8 @@ SamplerName = Literal["dpm2m", "dpm2m-sde", "heun"]
 class Settings:
     """guidance: data consistency, reconstruction guidance, or both. xi: the strength of the guidance.
 
-    n_steps noise levels by EDM's law with exponent rho, from sigma_max (where what is missing drowns) down to
-    sigma_min, both times the level of the window, then 0. churn: S_churn of the Heun sampler.
+    n_steps noise levels (0: nothing is sampled) by EDM's law with exponent rho, from sigma_max (where what is missing
+    drowns) down to sigma_min, both times the level of the window, then 0. churn: S_churn of the Heun sampler.
     method: who restores, the prior or a classical method; auto: in each window the one that was measured to be better.
     """
 
