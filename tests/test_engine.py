@@ -20,14 +20,18 @@ TASKS: list[tuple[Task, Settings]] = [
 ]
 
 
+def noisy_windows(prior: WhitePrior, count: int) -> torch.Tensor:
+    random = torch.Generator().manual_seed(0)
+    return 0.1 * torch.randn(count, prior.length + 2 * prior.whitening.margin, generator=random)
+
+
 @pytest.mark.parametrize("guidance", ["dc", "rg", "dc+rg"])
 @pytest.mark.parametrize(("task", "settings"), TASKS)
 def test_the_order_of_windows_does_not_matter(task: Task, settings: Settings, guidance: str) -> None:
     prior = WhitePrior()
     settings = replace(settings, guidance=guidance)  # type: ignore[arg-type]
     starts = [0, 1500, 3000]
-    random = torch.Generator().manual_seed(0)
-    windows = 0.1 * torch.randn(3, prior.length + 2 * prior.whitening.margin, generator=random)
+    windows = noisy_windows(prior, 3)
     damage = damage_of(task, prior.sample_rate, prior.sample_rate)
     forward = restore_windows(windows, starts, damage, prior, settings, seed=1)  # type: ignore[arg-type]
     backward = restore_windows(windows.flip(0), starts[::-1], damage, prior, settings, seed=1)  # type: ignore[arg-type]
@@ -37,9 +41,7 @@ def test_the_order_of_windows_does_not_matter(task: Task, settings: Settings, gu
 
 def test_every_sampler_restores_in_its_own_way_and_by_the_seed_alone() -> None:
     prior, task = WhitePrior(), BandwidthExtension(1000.0)
-    windows = 0.1 * torch.randn(
-        1, prior.length + 2 * prior.whitening.margin, generator=torch.Generator().manual_seed(0)
-    )
+    windows = noisy_windows(prior, 1)
     damage = damage_of(task, prior.sample_rate, prior.sample_rate)
     results = []
     for sampler in ("dpm2m", "dpm2m-sde", "heun"):
@@ -54,9 +56,7 @@ def test_every_sampler_restores_in_its_own_way_and_by_the_seed_alone() -> None:
 def test_no_steps_add_nothing_and_ask_nobody(task: Task, settings: Settings) -> None:
     """What bench/against_paper.py takes for the time that is not the network's."""
     prior = WhitePrior()
-    windows = 0.1 * torch.randn(
-        1, prior.length + 2 * prior.whitening.margin, generator=torch.Generator().manual_seed(0)
-    )
+    windows = noisy_windows(prior, 1)
     damage = damage_of(task, prior.sample_rate, prior.sample_rate)
     asked: list[None] = []
     settings = replace(settings, n_steps=0)

@@ -63,10 +63,11 @@ def restore_windows(
     denoiser = _hearing(denoiser, measurement, settings)
     missing = partial(damage.missing, placed=placed)
     corrector = None if audible.everything else keeping_floor(prior, whitened, audible, missing, noise)
-    # Faded out towards a gap: its edge is broadband, and a prior would take it for a click.
-    begun = whitening(heard - missing(heard))
-    sampled = settings.n_steps > 0
-    x = _sample(denoiser, begun, prior, noise, settings, corrector, progress) if sampled else whitened
+    x = whitened
+    if settings.n_steps > 0:
+        # Faded out towards a gap: its edge is broadband, and a prior would take it for a click.
+        begun = whitening(heard - missing(heard))
+        x = _sample(denoiser, begun, prior, noise, settings, corrector, progress)
     change = damage.confined(whitening.inverse(x) - heard, heard, placed)
     return torch.where(silent, 0.0, change / gain)
 
