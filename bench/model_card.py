@@ -40,11 +40,14 @@ It has heard two sampled grand pianos, and no recording. Other instruments, voic
 
 ## How
 
-{steps} steps of {batch} windows, {hours:.2f} hours on {device}; Muon (rate {muon_rate:g}) for convolutions, Adam
-({adam_rate:g}) for the rest; noise levels ln sigma ~ N({level_mean:g}, {level_std:g}^2); weights averaged by a power
-function (exponent {ema_shape:g}); whitened domain, exponent {whitening:g}, range {cap_db:g} dB.
+{steps} steps of {batch} windows, {hours:.2f} hours on {device};
+whitened domain, exponent {whitening:g}, range {cap_db:g} dB. In the last run: Muon (rate {muon_rate:g}) for
+convolutions, Adam ({adam_rate:g}) for the rest; noise levels ln sigma ~ N({level_mean:g}, {level_std:g}^2); in seven
+windows of ten a part was known: the lows, what lies around a gap, or both; weights averaged by a power function
+(exponent {ema_shape:g}).
 
-Validation loss (EDM's weighting: 1 is a network that says nothing), averaged weights, by noise level:
+Validation loss (EDM's weighting: 1 is a network that says nothing), averaged weights, by noise level; "highs" where all
+below 1.4 kHz, "gap" where all but a quarter of the window is known:
 
 {losses}
 
@@ -77,7 +80,10 @@ def card_text(name: str, preset: str, parameters: int, facts: Mapping[str, Any],
         hours=facts["hours"],
         batch=training["batch_size"],
         device=facts["device"],
-        losses=_table(["sigma", *losses], [["loss", *(f"{value:.3f}" for value in losses.values())]]),
+        losses=_table(
+            ["sigma", *(name.replace("_", ", ") for name in losses)],
+            [["loss", *(f"{value:.3f}" for value in losses.values())]],
+        ),
         dev="\n\n".join(_dev_tables(dev["means"])),
         **{key: training[key] for key in ("muon_rate", "adam_rate", "level_mean", "level_std", "ema_shape")},
         whitening=training["whitening"],

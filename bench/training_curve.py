@@ -54,7 +54,8 @@ def draw(log: Log, changes: Sequence[float], path: Path) -> None:
         for rows in stretches(minutes, changes):
             hours = [minute / 60 for minute in minutes[rows]]
             panel.plot(hours, log[name][rows], color=f"C{i}", marker=".", markersize=3, linewidth=1)
-        panel.plot([], [], color=f"C{i}", label=f"sigma {name.removeprefix(PREFIX)}")
+        *known, sigma = name.removeprefix(PREFIX).split("_")
+        panel.plot([], [], color=f"C{i}", label=" ".join(["sigma", sigma, *known]))
     for change in changes:
         panel.axvline(change / 60, color="0.8", linewidth=0.8)
     panel.set_xlabel("hours of training")

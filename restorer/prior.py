@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from restorer.diffusion.denoiser import Preconditioned
+from restorer.dsp.known import Known
 from restorer.dsp.noise_floor import Floors, band_count, heard_bands, measured_floors, noise_spectrum
 from restorer.dsp.whiten import Whitening
 from restorer.errors import UsageError, WeightsError
@@ -20,7 +21,7 @@ from restorer.network.cqtdiff import CqtDiff, short_time_fourier
 from restorer.network.octave import OctaveConfig, OctaveNet
 from restorer.shipped import DEFAULT_PRIOR, find_weights
 
-_FORMAT = "restorer-prior-2"
+_FORMAT = "restorer-prior-3"
 
 LEVEL_BAND_HZ = 1000.0
 """Where the loudness of whitened music is measured: below it."""
@@ -31,6 +32,7 @@ class Preset:
     """An architecture with the facts that its weights rely on.
 
     sigma_data: the standard deviation that windows are brought to. whitened: whether the prior needs an equaliser.
+    told: whether the network can be told what of a window is known.
     """
 
     name: str
@@ -39,12 +41,13 @@ class Preset:
     length: int
     sigma_data: float
     whitened: bool
+    told: bool
 
 
 PRESETS = {
-    "harmonic-44k": Preset("harmonic-44k", lambda: OctaveNet(OctaveConfig()), 44100, 2**17, 1.0, True),
-    "cqtdiff-22k": Preset("cqtdiff-22k", CqtDiff, 22050, 2**16, 0.057, False),
-    "stft-22k": Preset("stft-22k", lambda: CqtDiff(transform=short_time_fourier()), 22050, 2**16, 0.057, False),
+    "harmonic-44k": Preset("harmonic-44k", lambda: OctaveNet(OctaveConfig()), 44100, 2**17, 1.0, True, True),
+    "cqtdiff-22k": Preset("cqtdiff-22k", CqtDiff, 22050, 2**16, 0.057, False, False),
+    "stft-22k": Preset("stft-22k", lambda: CqtDiff(transform=short_time_fourier()), 22050, 2**16, 0.057, False, False),
 }
 
 
@@ -62,6 +65,11 @@ class Audible(NamedTuple):
     def mask(self, x: Tensor) -> Tensor:
         """`where` for windows x (batch, time)."""
         return torch.ones_like(x) if self.where is None else self.where
+
+    def known(self, x: Tensor, sample_rate: float) -> Known:
+        """The same of windows x (batch, time), as a denoiser is told."""
+        below = min(1.0, 2 * self.below_hz / sample_rate)
+        return Known(x.new_full((len(x),), below), self.mask(x))
 
 
 ALL_AUDIBLE = Audible()
@@ -90,13 +98,14 @@ class Prior(nn.Module):
         self.length = preset.length
         self.sigma_data = preset.sigma_data
         self.whitened = preset.whitened
+        self.told = preset.told
         self.denoiser = Preconditioned(preset.build(), preset.sigma_data)
         self.whitening = Whitening(taps)
         self.floors = Floors.unknown(band_count(preset.sample_rate))
 
-    def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
-        """The denoised estimate of x (batch, length) at noise levels sigma (batch,)."""
-        return self.denoiser(x, sigma)
+    def forward(self, x: Tensor, sigma: Tensor, known: Known | None = None) -> Tensor:
+        """The denoised estimate of x (batch, length) at noise levels sigma (batch,); what is known carries no noise."""
+        return self.denoiser(x, sigma, known)
 
     def level(self, x: Tensor, audible: Audible = ALL_AUDIBLE) -> Tensor:
         """(batch, 1): how loud the music in whitened windows x (batch, length) is; the prior expects sigma_data.
@@ -122,7 +131,7 @@ class Prior(nn.Module):
         """
         floors_db, any_heard = measured_floors(x / self.sigma_data, audible.mask(x), self.sample_rate)
         bands = heard_bands(self.sample_rate, audible.below_hz).to(x.device)
-        return self._spectrum(self.floors.expected(floors_db, any_heard[:, None] & bands))
+        return self.floor_spectrum(self.floors.expected(floors_db, any_heard[:, None] & bands))
 
     def inaudible_floor(self, x: Tensor, audible: Audible) -> Tensor:
         """(batch, length // 2 + 1): the noise floor that x (batch, length) has where it is not audible, a spectrum."""
@@ -132,9 +141,10 @@ class Prior(nn.Module):
             anywhere, _ = measured_floors(x / self.sigma_data, torch.ones_like(x), self.sample_rate)
             low = heard_bands(self.sample_rate, audible.below_hz).to(x.device)
             floors_db = torch.where(low, floors_db, anywhere)
-        return self._spectrum(floors_db)
+        return self.floor_spectrum(floors_db)
 
-    def _spectrum(self, floors_db: Tensor) -> Tensor:
+    def floor_spectrum(self, floors_db: Tensor) -> Tensor:
+        """(batch, length // 2 + 1): the spectrum of floors (batch, bands) in dB re sigma_data."""
         return self.sigma_data * noise_spectrum(floors_db, self.length, self.sample_rate)
 
     @property

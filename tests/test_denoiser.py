@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from restorer.diffusion.denoiser import Preconditioned, log_normal_levels
+from restorer.dsp.known import Known
 from tests.oracles import white_gaussian
 
 LEVELS = torch.tensor([0.003, 0.01, 0.1, 0.5, 1.0, 3.0, 80.0], dtype=torch.float64)
@@ -20,7 +21,7 @@ deviations = pytest.mark.parametrize("sigma_data", [1.0, 0.057, 0.5])
 class Silent(nn.Module):
     """F = 0."""
 
-    def forward(self, x: Tensor, c_noise: Tensor) -> Tensor:
+    def forward(self, x: Tensor, c_noise: Tensor, known: Known | None = None) -> Tensor:
         return torch.zeros_like(x)
 
 
@@ -38,7 +39,7 @@ class Witness(nn.Module):
         super().__init__()
         self.answer = answer
 
-    def forward(self, x: Tensor, c_noise: Tensor) -> Tensor:
+    def forward(self, x: Tensor, c_noise: Tensor, known: Known | None = None) -> Tensor:
         self.x, self.c_noise = x, c_noise
         return torch.full_like(x, self.answer)
 
@@ -157,6 +158,74 @@ def test_the_weight_knows_no_more_than_the_network_hears():
     loss = Preconditioned(Wrong(clean, 1.0, 0.3), 1.0).loss(clean, level, unrelated(clean))
     assert (loss > 0).all()
     torch.testing.assert_close(loss, loss[:1].expand(4), rtol=1e-6, atol=0)
+
+
+def half_known(batch: int, length: int) -> Known:
+    """The first half of every window."""
+    first_half = (torch.arange(length) < length // 2).double().expand(batch, -1)
+    return Known(torch.ones(batch, dtype=torch.float64), first_half)
+
+
+@deviations
+def test_what_is_known_comes_back_and_the_network_sees_it_as_loud_as_the_rest(sigma_data):
+    clean = sigma_data * noise(len(LEVELS), 20000)
+    known = half_known(*clean.shape)
+    noisy = known.put(clean, clean + LEVELS[:, None] * noise(len(LEVELS), 20000, seed=1))
+    witness = Witness(1.0)
+    denoised = Preconditioned(witness, sigma_data)(noisy, LEVELS, known)
+    torch.testing.assert_close(denoised[:, :10000], clean[:, :10000], **ROUNDING)
+    for half in witness.x.split(10000, dim=-1):  # 10000 samples tell a standard deviation to 0.7 %, five times that
+        torch.testing.assert_close(half.std(-1), torch.ones(len(LEVELS)).double(), rtol=0, atol=0.035)
+
+
+@deviations
+def test_the_loss_of_a_silent_network_is_one_whatever_is_known(sigma_data):
+    levels = sigma_data * HEARD
+    clean = sigma_data * noise(len(levels), 20000)
+    aside = unrelated(clean[:, 10000:])
+    loss = Preconditioned(Silent(), sigma_data).loss(
+        clean, levels, torch.cat([aside, aside], dim=-1), half_known(*clean.shape)
+    )
+    torch.testing.assert_close(loss, torch.ones_like(loss), rtol=0, atol=0.07)  # five deviations
+
+
+def steep(length: int) -> Tensor:
+    """Gains of an rfft's bins that let the lower half of the band count nine times; white noise stays as loud."""
+    gains = torch.where(torch.arange(length // 2 + 1) <= length // 4, 3.0, 1.0).double()
+    return gains / gains.square().mean().sqrt()
+
+
+def test_errors_count_by_their_emphasis():
+    """White ones as much as without; those of one half of the band as that half does."""
+    clean, level = noise(1, 4096), torch.ones(1, dtype=torch.float64)
+    white = noise(1, 4096, seed=2)
+    low = Known(torch.tensor([0.5]).double(), torch.ones(1, 4096).double()).part(white)
+
+    def loss(error: Tensor, emphasis: Tensor | None = None) -> float:
+        return float(Preconditioned(Wrong(clean, 1.0, error), 1.0).loss(clean, level, unrelated(clean), None, emphasis))
+
+    # 2048 bins tell the power of a half to 3 %, three times that
+    assert loss(white, steep(4096)) == pytest.approx(loss(white), rel=0.1)
+    assert loss(low, steep(4096)) / loss(white - low, steep(4096)) == pytest.approx(9, rel=0.1)
+
+
+@pytest.mark.parametrize("below", [0.25, 0.5, 0.75])
+def test_what_is_known_has_no_share_in_the_emphasis(below):
+    """A silent network loses one of white music, whatever part of it is known and how that part counts."""
+    clean, level = noise(8, 20000), torch.ones(8, dtype=torch.float64)
+    known = Known(torch.full((8,), below).double(), (torch.arange(20000) > 5000).double().expand(8, -1))
+    loss = Preconditioned(Silent(), 1.0).loss(clean, level, noise(8, 20000, seed=1), known, steep(20000))
+    assert float(loss.mean()) == pytest.approx(1, abs=0.03)  # 160000 squares, in part: 0.5 %
+
+
+def test_what_is_known_does_not_count():
+    """However loud it is: neither its error nor its level reaches the loss."""
+    level = torch.full((2,), 0.5, dtype=torch.float64)
+    clean = noise(1, 20000).repeat(2, 1)
+    clean[1, :10000] *= 100
+    e = noise(1, 20000, seed=1).expand(2, -1)
+    loss = Preconditioned(Silent(), 1.0).loss(clean, level, e, half_known(2, 20000))
+    torch.testing.assert_close(loss[0], loss[1], **ROUNDING)
 
 
 def test_items_do_not_hear_each_other():

@@ -6,6 +6,8 @@ from itertools import combinations
 import pytest
 import torch
 
+from restorer.dsp.known import Known
+from restorer.dsp.whiten import Whitening, design_equaliser
 from restorer.prior import Audible
 from restorer.restoration.damage import damage_of
 from restorer.restoration.engine import generate, restore_windows
@@ -60,7 +62,7 @@ def test_no_steps_add_nothing_and_ask_nobody(task: Task, settings: Settings) -> 
     damage = damage_of(task, prior.sample_rate, prior.sample_rate)
     asked: list[None] = []
     settings = replace(settings, n_steps=0)
-    added = restore_windows(windows, [0], damage, prior, settings, 0, lambda: asked.append(None))  # type: ignore[arg-type]
+    added = restore_windows(windows, [0], damage, prior, settings, 0, progress=lambda: asked.append(None))  # type: ignore[arg-type]
     assert added.abs().max() < 1e-6
     assert not asked
 
@@ -99,13 +101,61 @@ def test_what_is_restored_is_as_loud_as_the_music_wherever_one_begins(
     assert abs(10 * torch.log10(became / was)) < 1.5
 
 
+@pytest.mark.parametrize("task", [BandwidthExtension(1000.0), Inpainting(((0.2, 0.35),)), Declipping(0.1)])
+def test_the_prior_hears_what_is_known_without_noise(task: Task) -> None:
+    """Lost highs and gaps leave the rest as it was; of clipping nothing is certain, and the prior is told nothing."""
+
+    class Listening(WhitePrior):
+        heard: list[tuple[torch.Tensor, Known | None]] = []  # noqa: RUF012
+
+        def __call__(self, x: torch.Tensor, sigma: torch.Tensor, known: Known | None = None) -> torch.Tensor:
+            self.heard.append((x, known))
+            return super().__call__(x, sigma, known)
+
+    prior = Listening()
+    windows = noisy_windows(prior, 1)
+    damage = damage_of(task, prior.sample_rate, prior.sample_rate)
+    restore_windows(windows, [0], damage, prior, replace(BWE, n_steps=3), seed=0)  # type: ignore[arg-type]
+    assert len(prior.heard) == 3
+    (first, known), (last, _) = prior.heard[0], prior.heard[-1]
+    if isinstance(task, Declipping):
+        assert known is None
+        return
+    assert known is not None
+    torch.testing.assert_close(known.part(first), known.part(last), atol=1e-5, rtol=0)  # at sigma 5 and at 0.01
+    assert 0.15 < known.rest_share().item() < 0.85
+    assert (known.rest(first)).std() > 2
+
+
+@pytest.mark.parametrize("gap_s", [(1.45, 1.55), (0.95, 1.03)])
+def test_where_a_window_cuts_a_gap_off_nothing_swells(gap_s: tuple[float, float]) -> None:
+    """There what was filled meets, round the corner, what is known, without a fade; both are put right at each step."""
+
+    class Credulous(WhitePrior):
+        def __call__(self, x: torch.Tensor, sigma: torch.Tensor, known: Known | None = None) -> torch.Tensor:
+            return x
+
+    steep = design_equaliser(torch.logspace(0, -7, 513, dtype=torch.float64), exponent=1.0, cap_db=70.0, n_taps=255)
+    prior, start = Credulous(whitening=Whitening(steep)), 8000
+    margin = prior.whitening.margin
+    noise = 0.1 * torch.randn(1, prior.length + 4 * margin, generator=torch.Generator().manual_seed(0))
+    music = prior.whitening.inverse(noise)[:, margin:-margin]
+    damage = damage_of(Inpainting((gap_s,)), prior.sample_rate, prior.sample_rate)
+    damaged = damage.degradation.on([start - margin], music.shape[-1])(music)
+    few, many = (
+        restore_windows(damaged, [start], damage, prior, replace(INPAINT, n_steps=n), seed=0)  # type: ignore[arg-type]
+        for n in (12, 48)
+    )
+    assert many.abs().max() < 2 * few.abs().max()
+
+
 def test_the_edge_of_a_gap_is_faded_out_before_the_prior_hears_it() -> None:
     """A hard edge is broadband, whitening raises its highs, and a prior would restore a click."""
 
     class Listening(WhitePrior):
         first: torch.Tensor | None = None
 
-        def __call__(self, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+        def __call__(self, x: torch.Tensor, sigma: torch.Tensor, known: Known | None = None) -> torch.Tensor:
             self.first = x.clone() if self.first is None else self.first
             return x
 

@@ -1,16 +1,23 @@
 """The noise floor of what is missing: raised where a sampling has lost it, left alone where it is there."""
 
+from dataclasses import replace
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from restorer.diffusion.noise import KeyedNoise
+from restorer.dsp.noise_floor import Floors
+from restorer.prior import PRESETS, Prior, new_prior
 from restorer.restoration.damage import damage_of
-from restorer.restoration.floor import keeping_floor
-from restorer.restoration.task import BandwidthExtension, Inpainting, Task
+from restorer.restoration.engine import restore_windows
+from restorer.restoration.floor import RecordingFloor, keeping_floor
+from restorer.restoration.settings import BWE
+from restorer.restoration.task import BandwidthExtension, Declipping, Inpainting, Task
 from tests.tiny import WhitePrior
+from tests.tiny_network import TINY_PRESET, tiny_taps
 
 HIGHS = BandwidthExtension(1000.0)
 GAP = Inpainting(((0.15, 0.35),))
@@ -26,7 +33,9 @@ def kept(task: Task, x: Tensor, sigma: float, prior: WhitePrior, i: int = 0) -> 
     heard, starts = noise(0, prior.length), [0, 0]
     missing = partial(damage.missing, placed=damage.degradation.on(starts, prior.length))
     audible = damage.audible(heard, starts)
-    corrector = keeping_floor(prior, heard, audible, missing, KeyedNoise(0, [0, 5000], prior.length))  # type: ignore[arg-type]
+    corrector = keeping_floor(
+        prior, prior.floor(heard, audible), audible, missing, KeyedNoise(0, [0, 5000], prior.length)
+    )  # type: ignore[arg-type]
     return corrector(x, sigma, i)
 
 
@@ -73,3 +82,89 @@ def test_every_step_has_noise_of_its_own():
     first, again, second = (kept(HIGHS, x, 1.0, prior, i) for i in (0, 0, 1))
     assert torch.equal(first, again)
     assert abs((first * second).mean() / first.square().mean()) < 0.1
+
+
+# What is expected of a recording
+
+
+@pytest.fixture
+def prior(monkeypatch) -> Prior:
+    """Of a corpus whose floors rise and fall together, by 8 dB from recording to recording, by none within one."""
+    monkeypatch.setitem(PRESETS, "tiny", TINY_PRESET)
+    torch.manual_seed(0)
+    made = new_prior("tiny", tiny_taps())
+    bands = len(made.floors.mean)
+    made.floors = Floors(torch.full((bands,), -15.0), torch.full((bands, bands), 64.0), torch.zeros(bands, bands))
+    return made
+
+
+def recording(prior: Prior, seed: int, channels: int = 1) -> np.ndarray:
+    """A window of noise that is white when whitened, and its margins: (frames, channels)."""
+    random = torch.Generator().manual_seed(seed)
+    margin = prior.whitening.margin
+    rows = torch.randn(channels, prior.length + 4 * margin, generator=random)
+    return 0.1 * prior.whitening.inverse(rows)[:, margin:-margin].T.double().numpy()
+
+
+def listening(prior: Prior, task: Task = HIGHS, channels: int = 1) -> RecordingFloor:
+    return RecordingFloor(prior, damage_of(task, prior.sample_rate, prior.sample_rate), channels)
+
+
+def test_of_a_first_window_it_is_what_the_window_lets_expect(prior):
+    """So that the engine does the same whether it is told or not."""
+    samples = recording(prior, 0)
+    damage = damage_of(HIGHS, prior.sample_rate, prior.sample_rate)
+    floors_db = torch.from_numpy(listening(prior).hear(samples, 0))
+    window = torch.from_numpy(samples.T).float()
+    settings = replace(BWE, n_steps=2)
+    told, alone = (restore_windows(window, [0], damage, prior, settings, 0, each) for each in (floors_db, None))
+    torch.testing.assert_close(told, alone, rtol=1e-3, atol=1e-4 * float(alone.std()))
+    louder = restore_windows(window, [0], damage, prior, settings, 0, floors_db + 6)
+    assert louder.std() > 1.2 * alone.std()
+
+
+def test_hiss_is_expected_to_stay_as_it_was(prior):
+    """A window ten times as loud, hiss and all, says that the hiss is louder by 20 dB; only half of it is believed."""
+    floor, steady = listening(prior), listening(prior)
+    first = floor.hear(recording(prior, 0), 0)
+    for start in range(5):
+        again = steady.hear(recording(prior, 0), start)
+        np.testing.assert_allclose(again, first, atol=1e-4)
+    second = floor.hear(10 * recording(prior, 0), 1)
+    np.testing.assert_allclose(second, first + 10, atol=0.01)
+    third = floor.hear(recording(prior, 0), 2)
+    np.testing.assert_allclose(third, first + 20 / 3, atol=0.01)
+
+
+def test_what_varies_within_recordings_may_vary(prior):
+    bands = len(prior.floors.mean)
+    prior.floors = Floors(prior.floors.mean, prior.floors.covariance, torch.full((bands, bands), 1e4))
+    floor = listening(prior)
+    first, second = floor.hear(recording(prior, 0), 0), floor.hear(10 * recording(prior, 0), 1)
+    np.testing.assert_allclose(second, first + 20, atol=0.1)
+
+
+def test_it_is_as_loud_as_the_recording(prior):
+    soft, loud = listening(prior), listening(prior)
+    for seed in range(3):
+        level = loud.hear(8 * recording(prior, seed), 0) - soft.hear(recording(prior, seed), 0)
+        np.testing.assert_allclose(level, 20 * np.log10(8), atol=0.01)
+
+
+def test_channels_are_heard_by_themselves_and_silence_says_nothing(prior):
+    stereo, left = listening(prior, channels=2), listening(prior)
+    for seed in range(3):
+        samples = recording(prior, seed, channels=2)
+        samples[:, 1] *= seed != 1
+        together, alone = stereo.hear(samples, 0), left.hear(samples[:, :1], 0)
+        np.testing.assert_allclose(together[:1], alone, atol=1e-4)
+        if seed == 0:
+            before = together[1]
+        if seed == 1:
+            np.testing.assert_allclose(together[1], before, atol=1e-4)
+    assert np.isfinite(listening(prior).hear(0 * samples[:, :1], 0)).all()
+
+
+@pytest.mark.parametrize("task", [GAP, Declipping(0.1)])
+def test_beside_a_gap_floors_are_heard_and_of_clipping_none_is_missing(prior, task):
+    assert listening(prior, task).hear(recording(prior, 0), 0) is None

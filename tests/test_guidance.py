@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from restorer.degradation.operator import Measurement
-from restorer.diffusion.guidance import consistent, guided
+from restorer.diffusion.guidance import consistent, guided, told
 from restorer.diffusion.noise import START_STEP, KeyedNoise
 from restorer.diffusion.sampler import dpm2m, heun
 from restorer.diffusion.schedule import edm_schedule
+from restorer.dsp.known import Known
 from restorer.errors import UsageError
 from tests.oracles import spectral_gaussian, white_gaussian
 
@@ -263,3 +264,31 @@ def test_samples_under_consistency_are_the_posterior_of_a_white_prior(churn):
     # Independent of y: a correlation of n/2 pairs has standard deviation sqrt(2/n).
     correlation = torch.corrcoef(torch.stack([sampled[0, ~seen], y[0, seen]]))[0, 1]
     assert abs(float(correlation)) < 5 * (2 / n) ** 0.5
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_a_denoiser_that_is_told_samples_the_posterior(fresh):
+    """Of a window whose second half repeats the first but for a part of its own: the second, given the first."""
+    n, likeness, sigma_max = 1 << 16, 0.8, 50.0
+    own = 1 - likeness**2
+    first_half = torch.arange(n) < n // 2
+    known = Known(torch.ones(1), first_half.float()[None])
+    heard = KeyedNoise(2, [0], n)(0) * first_half
+
+    def denoiser(x, sigma, known):
+        awaited = likeness * x[:, : n // 2]
+        level = sigma[:, None] ** 2
+        return known.put(
+            x, torch.cat([x[:, : n // 2], (own * x[:, n // 2 :] + level * awaited) / (own + level)], dim=1)
+        )
+
+    noise = KeyedNoise(0, [0], n)
+    sigmas = edm_schedule(100, 1e-3, sigma_max, 7)
+    sampled = dpm2m(told(denoiser, known, heard), sigma_max * noise(START_STEP), sigmas, noise if fresh else None)
+
+    first, second = sampled[0].split(n // 2)
+    torch.testing.assert_close(first, heard[0, : n // 2], rtol=0, atol=1e-5)
+    rest = second - likeness * first
+    # n / 2 values: five standard deviations, and 2 % for the solver and for the start, which knows nothing
+    assert float(rest.std()) == pytest.approx(own**0.5, rel=5 / n**0.5 + 0.02)
+    assert abs(float((rest * first).mean())) < 5 * (2 / n) ** 0.5 + 0.02

@@ -75,6 +75,11 @@ def test_noise_made_with_a_floor_has_it():
     torch.testing.assert_close(floors(made), wanted, rtol=0, atol=2.0)
 
 
+def alike(floors_db: Tensor) -> Tensor:
+    """The floors of halves that do not differ."""
+    return floors_db[:, None].expand(-1, 2, -1)
+
+
 def corpus(correlation: float) -> Tensor:
     """(2000, 3): three bands of deviations 6, 8 and 10 dB about -20, -25 and -30, the first two correlated."""
     z = noise(2000, 3).double()
@@ -83,7 +88,7 @@ def corpus(correlation: float) -> Tensor:
 
 
 def test_what_was_heard_tells_of_what_was_not():
-    expecting = Floors.of(corpus(0.9))
+    expecting = Floors.of(corpus(0.9), alike(corpus(0.9)))
     heard = torch.tensor([[True, False, False]])
     for first in (-32.0, -20.0, -8.0):
         expected = expecting.expected(torch.tensor([[first, LEAST_DB, LEAST_DB]]), heard)[0]
@@ -94,13 +99,13 @@ def test_what_was_heard_tells_of_what_was_not():
 
 
 def test_nothing_heard_leaves_the_mean():
-    expecting = Floors.of(corpus(0.9))
+    expecting = Floors.of(corpus(0.9), alike(corpus(0.9)))
     expected = expecting.expected(torch.zeros(1, 3), torch.zeros(1, 3, dtype=torch.bool))
     torch.testing.assert_close(expected[0].double(), expecting.mean, rtol=0, atol=0.01)
 
 
 def test_items_are_expected_for_themselves():
-    expecting = Floors.of(corpus(0.9))
+    expecting = Floors.of(corpus(0.9), alike(corpus(0.9)))
     db, heard = 10 * noise(5, 3) - 20, noise(5, 3, seed=1) > 0
     together = expecting.expected(db, heard)
     alone = torch.cat([expecting.expected(db[i : i + 1], heard[i : i + 1]) for i in range(5)])
@@ -113,6 +118,21 @@ def test_of_no_corpus_what_is_heard_is_believed_and_the_rest_is_silent():
 
 
 def test_one_window_is_a_corpus():
-    one = Floors.of(torch.tensor([[-10.0, -20.0]]))
+    floors_db = torch.tensor([[-10.0, -20.0]])
+    one = Floors.of(floors_db, alike(floors_db))
     torch.testing.assert_close(one.mean, torch.tensor([-10.0, -20.0], dtype=torch.float64))
     assert not one.covariance.any()
+    assert not one.within.any()
+
+
+def test_what_departs_from_the_recording_lets_the_rest_depart_as_it_did_in_the_corpus():
+    """Halves that differ by 4, 3 and no dB (each about their recording's mean), the first two together."""
+    both = noise(4000, 2, 1).double()
+    halves = corpus(0.0).repeat(2, 1)[:, None] + both * torch.tensor([4.0, 3.0, 0.0])
+    expecting = Floors.of(halves.mean(1), halves)
+    heard = torch.tensor([[True, False, False]])
+    for departure in (-6.0, 0.0, 6.0):
+        departing = expecting.departing(torch.tensor([[departure, 0.0, 0.0]]), heard)[0]
+        believed = 16 / (16 + 4) * departure  # the rest is put down to the measurement
+        assert departing.tolist() == pytest.approx([believed, 0.75 * believed, 0.0], abs=0.3)
+    assert not expecting.departing(torch.full((1, 3), 9.0), torch.zeros(1, 3, dtype=torch.bool)).abs().max() > 0.01

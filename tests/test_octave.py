@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from restorer.dsp.known import Known
 from restorer.network.layers import SILU_GAIN, Block, Conv, Double, Halve, NoiseEmbedding, fold, unfold
 from restorer.network.octave import OctaveConfig, OctaveNet
 from tests.tiny_network import TINY
@@ -67,6 +68,21 @@ def test_batch_equals_its_items_alone(network):
     for i in range(3):
         # promised to 1e-5: a batch may be summed in another order
         assert relative(network(x[i : i + 1], LEVELS[i : i + 1]), together[i : i + 1]) <= 1e-5
+
+
+def known(below: float, heard: int = 4096) -> Known:
+    return Known(torch.tensor([below]), (torch.arange(4096) < heard).float()[None])
+
+
+def test_nothing_known_is_told_by_saying_nothing(network):
+    x = noise(1, 4096)
+    assert torch.equal(network(x, torch.zeros(1), known(1.0, 0)), network(x, torch.zeros(1)))
+
+
+@pytest.mark.parametrize("told", [known(0.3), known(1.0, 2000)])
+def test_the_network_hears_what_is_known_at_once(network, told):
+    x = noise(1, 4096)
+    assert relative(network(x, torch.zeros(1), told), network(x, torch.zeros(1))) > 0.01
 
 
 def test_silence_says_nothing_but_what_the_places_say(network):

@@ -1,6 +1,7 @@
 """Weights on disk and the denoiser that they become: to the bit there and back; what is no prior is refused."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ import restorer.shipped
 from restorer.dsp.noise_floor import LEAST_DB
 from restorer.errors import RestorerError, UsageError, WeightsError
 from restorer.network.octave import OctaveNet
-from restorer.prior import PRESETS, Audible, Preset, Prior, fast_dtype, load_prior, new_prior, read_card
+from restorer.prior import PRESETS, Audible, Prior, fast_dtype, load_prior, new_prior, read_card
 from tests.tiny_network import TINY_PRESET, tiny_taps
 
 FACTS = {"steps": 12, "hours": 0.25, "data": "ä piano", "validation_loss": {"0.1": 0.5}, "banks": ["one", "two"]}
@@ -22,7 +23,7 @@ FACTS = {"steps": 12, "hours": 0.25, "data": "ä piano", "validation_loss": {"0.
 @pytest.fixture(autouse=True)
 def _presets(monkeypatch):
     monkeypatch.setitem(PRESETS, "tiny", TINY_PRESET)
-    plain = Preset("plain", TINY_PRESET.build, sample_rate=8000, length=4096, sigma_data=0.057, whitened=False)
+    plain = replace(TINY_PRESET, name="plain", sigma_data=0.057, whitened=False)
     monkeypatch.setitem(PRESETS, "plain", plain)
 
 

@@ -50,7 +50,7 @@ class Listening:
     def __init__(self, before=lambda: None):
         self.calls, self.threads, self._before = [], set(), before
 
-    def changes(self, rows, starts, damage, settings, seed):
+    def changes(self, rows, starts, floors, damage, settings, seed):
         self._before()
         self.calls.append(rows[:, 0].tolist())
         self.threads.add(threading.current_thread())
@@ -58,14 +58,14 @@ class Listening:
         return rows + 1
 
     def classical(self, rows, starts, damage):
-        return self.changes(rows, starts, damage, None, None) + 1
+        return self.changes(rows, starts, None, damage, None, None) + 1
 
     def check(self):
         pass
 
 
 def ask(number, engine, rows=1, damage=DULL, settings=BWE, seed=0):
-    return engine.changes(np.full((rows, 3), number, np.float32), [0] * rows, damage, settings, seed)
+    return engine.changes(np.full((rows, 3), number, np.float32), [0] * rows, None, damage, settings, seed)
 
 
 # Who works where

@@ -21,13 +21,25 @@ from restorer.network.octave import OctaveNet
 from restorer.prior import PRESETS, load_prior, new_prior, read_card
 from restorer.training import loop, optimizer, state
 from restorer.training.loop import Excerpts, TrainSettings, average_into, rate_share, train
-from restorer.training.objective import VALIDATION_LEVELS, Objective, brought_to_level, draw, validate
+from restorer.training.objective import (
+    CUTOFFS,
+    GAPS,
+    OCTAVES,
+    VALIDATION_LEVELS,
+    Objective,
+    brought_to_level,
+    draw,
+    draw_known,
+    octaves_alike,
+    validate,
+)
 from restorer.training.spectrum import mean_spectrum
 from tests.tiny_network import TINY_PRESET, tiny_taps
 
 SETTINGS = TrainSettings(
     "tiny", steps=6, batch_size=4, workers=0, warmup_steps=2, validation_windows=3, checkpoint_minutes=math.inf
 )
+VALIDATED = [*map(str, VALIDATION_LEVELS), "highs_1.0", "highs_3.0", "gap_1.0", "gap_3.0"]
 WORKER = """
 import sys
 from pathlib import Path
@@ -154,7 +166,7 @@ def test_a_training_leaves_weights_state_and_log_and_nothing_else(straight):
     assert row["step"] == 6
     assert row["minutes"] > 0
     assert all(math.isfinite(value) for value in row.values())
-    assert [name for name in row if name.startswith("validation")] == [f"validation_{v}" for v in VALIDATION_LEVELS]
+    assert [name for name in row if name.startswith("validation")] == [f"validation_{v}" for v in VALIDATED]
 
 
 def test_the_weights_are_the_averaged_ones_and_say_how_they_were_made(straight):
@@ -444,14 +456,44 @@ def test_two_processes_learn_from_the_mean_of_their_gradients(tmp_path):
 
 
 def test_drawn_numbers_are_a_function_of_seed_step_and_process():
-    first = draw(0, 1, 0, 3, 100)
-    assert [each.shape for each in first] == [(3,), (3,), (3, 100)]
-    assert all(map(torch.equal, first, draw(0, 1, 0, 3, 100)))
+    def drawn(seed: int, step: int, rank: int) -> list[Tensor]:
+        *numbers, known = draw(seed, step, rank, 20, 100)
+        return [*numbers, known.below, known.where]
+
+    first = drawn(0, 1, 0)
+    assert [each.shape for each in first] == [(20,), (20,), (20, 100), (20,), (20, 100)]
+    assert all(map(torch.equal, first, drawn(0, 1, 0)))
     for other in ((1, 1, 0), (0, 2, 0), (0, 1, 1)):
-        assert not any(map(torch.equal, first, draw(*other, 3, 100)))
+        assert not any(map(torch.equal, first, drawn(*other)))
     uniform = torch.cat([draw(0, step, 0, 8, 1)[0] for step in range(100)])
     assert 0 < float(uniform.min()) < 0.02
     assert 0.98 < float(uniform.max()) < 1
+
+
+def test_every_octave_of_white_noise_counts_alike():
+    power = octaves_alike(2**14).square()
+    assert float(power.mean()) == pytest.approx(1)
+    edges = [2**13 // 2**n for n in range(OCTAVES)]
+    octaves = torch.stack([power[edge // 2 : edge].sum() for edge in edges])
+    assert octaves[:-1] / octaves[0] == pytest.approx(torch.ones(OCTAVES - 1), rel=0.03)  # bins, not a continuum
+
+
+def test_of_windows_nothing_is_known_or_the_lows_or_all_but_a_span_or_both():
+    known = draw_known(torch.Generator().manual_seed(0), 4000, 400)
+    assert set(known.where.unique().tolist()) == {0.0, 1.0}
+    nothing = ~known.where.any(-1)
+    lows, span = known.below < 1, ~known.where.all(-1) & ~nothing
+    shares = [kind.double().mean() for kind in (nothing, lows & ~span, span & ~lows, span & lows)]
+    # of 4000 draws, 0.7 % at most is chance; a span of all but nothing may also be all of a window
+    assert shares == pytest.approx([0.30, 0.35, 0.27, 0.08], abs=0.03)
+    assert CUTOFFS[0] <= known.below[lows].min() < 2 * CUTOFFS[0]
+    assert CUTOFFS[1] / 2 < known.below[lows].max() <= CUTOFFS[1]
+    lost = 1 - known.where[span]
+    assert lost.diff(dim=-1).abs().sum(-1).max() <= 2  # one span, maybe cut off by an end
+    share = lost.mean(-1)
+    assert GAPS[0] / 2 - 0.01 <= share.min() < GAPS[0] + 0.01
+    assert share.max() > 0.8 * GAPS[1]
+    assert 0.4 < (lost * torch.linspace(0, 1, 400)).sum() / lost.sum() < 0.6  # anywhere
 
 
 def test_the_learning_rates_warm_up_stay_and_fall_to_nothing():
@@ -492,11 +534,15 @@ def test_validation_of_a_network_that_says_nothing_is_one():
     assert isinstance(network, OctaveNet)
     with torch.no_grad():
         network.loudness.zero_()
-    windows = torch.randn(9, 4096, generator=torch.Generator().manual_seed(0))
+    windows = torch.randn(9, 4096, generator=torch.Generator().manual_seed(100))  # no level's noise
     losses = validate(prior, windows)
-    assert tuple(losses) == VALIDATION_LEVELS
-    assert list(losses.values()) == pytest.approx([1] * 6, abs=0.05)  # 36864 squares of unit noise: to 0.7 %
+    assert list(losses) == VALIDATED
+    *most, last = losses.values()
+    assert most == pytest.approx([1] * (len(VALIDATED) - 1), abs=0.05)  # 36864 squares, for a gap a quarter: to 1.5 %
+    assert 0.6 < last < 1  # at level 3 so short a gap does not tell how loud it is, and counts less
     assert validate(prior, windows) == losses
+    prior.told = False  # a network that cannot be told what is known is not asked
+    assert list(validate(prior, windows)) == [str(level) for level in VALIDATION_LEVELS]
 
 
 def sixteen(excerpts: Excerpts) -> list[np.ndarray[Any, np.dtype[np.float32]]]:

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from restorer.dsp.noise_floor import measured_floors, noise_spectrum
+from restorer.dsp.known import Known
+from restorer.dsp.noise_floor import Floors, band_count, measured_floors, noise_spectrum
 from restorer.dsp.whiten import Whitening, design_equaliser
 from restorer.prior import Audible
 
@@ -15,6 +16,12 @@ def _equaliser() -> Whitening:
     return Whitening(design_equaliser(power, exponent=1.0, cap_db=30.0, n_taps=255))
 
 
+def _white_floors() -> Floors:
+    """The same for all bands and windows."""
+    bands = band_count(8000)
+    return Floors(torch.zeros(bands), torch.zeros(bands, bands), torch.zeros(bands, bands))
+
+
 @dataclass
 class WhitePrior:
     """What the engine asks of a Prior; the denoiser of white noise of standard deviation sigma_data."""
@@ -22,7 +29,9 @@ class WhitePrior:
     sample_rate: int = 8000
     length: int = 4096
     sigma_data: float = 1.0
+    told: bool = True
     whitening: Whitening = field(default_factory=_equaliser)
+    floors: Floors = field(default_factory=_white_floors)
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     def level(self, x: Tensor, audible: Audible) -> Tensor:
@@ -34,10 +43,14 @@ class WhitePrior:
     def floor(self, x: Tensor, audible: Audible) -> Tensor:
         return torch.full((len(x), self.length // 2 + 1), self.sigma_data)
 
+    def floor_spectrum(self, floors_db: Tensor) -> Tensor:
+        return noise_spectrum(floors_db, self.length, self.sample_rate)
+
     def inaudible_floor(self, x: Tensor, audible: Audible) -> Tensor:
         db, _ = measured_floors(x, torch.ones_like(x) if audible.where is None else 1 - audible.where, self.sample_rate)
-        return noise_spectrum(db, self.length, self.sample_rate)
+        return self.floor_spectrum(db)
 
-    def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, sigma: Tensor, known: Known | None = None) -> Tensor:
         variance = self.sigma_data**2
-        return x * (variance / (variance + sigma[:, None] ** 2))
+        estimate = x * (variance / (variance + sigma[:, None] ** 2))
+        return estimate if known is None else known.put(x, estimate)

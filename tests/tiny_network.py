@@ -18,7 +18,9 @@ TINY = OctaveConfig(
     condition=16,
 )
 
-TINY_PRESET = Preset("tiny", lambda: OctaveNet(TINY), sample_rate=8000, length=2**12, sigma_data=1.0, whitened=True)
+TINY_PRESET = Preset(
+    "tiny", lambda: OctaveNet(TINY), sample_rate=8000, length=2**12, sigma_data=1.0, whitened=True, told=True
+)
 
 
 def tiny_taps() -> Tensor:

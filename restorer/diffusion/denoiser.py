@@ -5,6 +5,8 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from restorer.dsp.known import Known
+
 
 class Denoiser(Protocol):
     """D(x, sigma): the expected clean signal, given x = clean + sigma * white noise.
@@ -31,31 +33,46 @@ class Preconditioned(nn.Module):
         self.network = network
         self.sigma_data = sigma_data
 
-    def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
-        """x (batch, time), sigma (batch,) -> the denoised estimate (batch, time)."""
-        s = sigma[:, None]
-        variance = self.sigma_data**2 + s**2
-        c_out = s * self.sigma_data / variance.sqrt()
-        network_output: Tensor = self.network(x / variance.sqrt(), sigma.log() / 4)
-        return self.sigma_data**2 / variance * x + c_out * network_output
+    def forward(self, x: Tensor, sigma: Tensor, known: Known | None = None) -> Tensor:
+        """x (batch, time), sigma (batch,) -> the denoised estimate (batch, time).
 
-    def loss(self, x: Tensor, sigma: Tensor, noise: Tensor) -> Tensor:
+        known: what of x carries no noise: it comes back as it is, and the network, which is told, sees it at unit
+        variance too. A level of noise for every place instead of one for all; the rest is EDM's.
+        """
+        s = sigma[:, None]
+        total = (self.sigma_data**2 + s**2).sqrt()
+        c_skip, c_out, c_noise = self.sigma_data**2 / total**2, s * self.sigma_data / total, sigma.log() / 4
+        if known is None:
+            return c_skip * x + c_out * self.network(x / total, c_noise)
+        seen = known.put(x / self.sigma_data, x / total)
+        return known.put(x, c_skip * x + c_out * self.network(seen, c_noise, known))
+
+    def loss(
+        self, x: Tensor, sigma: Tensor, noise: Tensor, known: Known | None = None, emphasis: Tensor | None = None
+    ) -> Tensor:
         """The mean square error of each item (batch,), weighed by 1 / c_out^2: about 1 for a network that says nothing.
 
-        x: clean (batch, time); sigma: (batch,); noise: (batch, time), standard normal.
+        x: clean (batch, time); sigma: (batch,); noise: (batch, time), standard normal; known: what it leaves alone, and
+        what does not count; emphasis: (time // 2 + 1,), what errors count at each frequency, a gain. The expected clean
+        signal is the best estimate whatever the emphasis.
 
         c_out here is that of the item's own variance: with the data's (EDM), a loud window would count hundreds of
         times as much as a soft one at high levels, and the network would learn little but the loud. The variance is
         estimated from what the network sees: a weight that knew more about x than the network does would move the best
         denoiser away from the expected clean signal, towards the soft.
         """
-        noisy = x + sigma[:, None] * noise
-        denoised = self(noisy, sigma)
-        uncertainty = sigma**2 * (2 / x.shape[-1]) ** 0.5  # standard deviation of the noise's own mean square
+        noisy = x + sigma[:, None] * (noise if known is None else known.rest(noise))
+        error = self(noisy, sigma, known) - x
+        unknown, share = (noisy, torch.ones_like(sigma)) if known is None else (known.rest(noisy), known.rest_share())
+        # the standard deviation of the noise's own mean square
+        uncertainty = sigma**2 * (2 / (share * x.shape[-1])).sqrt()
         least = (3 * uncertainty).clamp(min=LEAST_VARIANCE * self.sigma_data**2)
-        variance = torch.maximum(noisy.square().mean(-1) - sigma**2, least)
+        variance = torch.maximum(unknown.square().mean(-1) / share - sigma**2, least)
         weight = 1 / variance + 1 / sigma**2
-        return weight * (denoised - x).square().mean(-1)
+        if emphasis is not None:
+            error = torch.fft.irfft(torch.fft.rfft(error) * emphasis, n=x.shape[-1])
+            share = emphasis.square().mean() if known is None else known.rest_share(emphasis)
+        return weight * error.square().mean(-1) / share
 
 
 def log_normal_levels(uniform: Tensor, mean: float, std: float) -> Tensor:

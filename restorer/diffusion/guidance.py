@@ -1,17 +1,32 @@
 """Hearing a measurement y = A(x): each function turns a denoiser into one that knows it.
 
-They compose, in this order: `consistent(guided(denoiser, [m], strength), m)`.
+They compose, in this order: `consistent(guided(told(prior, known, y), [m], strength), m)`.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from restorer.degradation.operator import Measurement, require_consistency
 from restorer.diffusion.denoiser import Denoiser
+from restorer.dsp.known import Known
 from restorer.errors import UsageError
+
+
+def told(denoiser: Callable[[Tensor, Tensor, Known], Tensor], known: Known, heard: Tensor) -> Denoiser:
+    """What is known of `heard` (batch, time) is put into x without noise, and the denoiser told: `D'(x, s) = D(x', s)`.
+
+    Else what is known would drown in the sampler's noise just where it matters most: at high levels, where it is
+    decided what the unknown becomes. For a denoiser that learned with a noise level for every place
+    (`Preconditioned.loss`) this is exact: the expected music, given what is known and the rest in noise.
+    """
+
+    def knowing(x: Tensor, sigma: Tensor) -> Tensor:
+        return denoiser(known.put(heard, x), sigma, known)
+
+    return knowing
 
 
 def guided(denoiser: Denoiser, measurement: Measurement | Sequence[Measurement], strength: float) -> Denoiser:

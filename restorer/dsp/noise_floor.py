@@ -61,35 +61,53 @@ def noise_spectrum(floors_db: Tensor, length: int, sample_rate: float) -> Tensor
 
 
 class Floors(nn.Module):
-    """What floors are to be expected: their mean (bands,) and covariance (bands, bands) over a corpus, in dB."""
+    """What floors are to be expected: their mean (bands,) and covariance (bands, bands) over a corpus, in dB.
+
+    within: (bands, bands), the covariance of their departures from a recording's own mean.
+    """
 
     mean: Tensor
     covariance: Tensor
+    within: Tensor
 
-    def __init__(self, mean: Tensor, covariance: Tensor) -> None:
+    def __init__(self, mean: Tensor, covariance: Tensor, within: Tensor) -> None:
         super().__init__()
         self.register_buffer("mean", mean.double())
         self.register_buffer("covariance", covariance.double())
+        self.register_buffer("within", within.double())
 
     @classmethod
     def unknown(cls, bands: int) -> "Floors":
         """Of no corpus: what is not heard is silent."""
-        return cls(torch.full((bands,), LEAST_DB), _ANY_DB**2 * torch.eye(bands))
+        return cls(torch.full((bands,), LEAST_DB), _ANY_DB**2 * torch.eye(bands), torch.zeros(bands, bands))
 
     @classmethod
-    def of(cls, floors_db: Tensor) -> "Floors":
-        """Of a corpus, from the floors (windows, bands) of some of it."""
-        return cls(floors_db.mean(0), torch.cov(floors_db.T, correction=0).reshape(floors_db.shape[-1], -1))
+    def of(cls, floors_db: Tensor, halves_db: Tensor) -> "Floors":
+        """Of a corpus, from the floors (windows, bands) of some of it, and those of their halves (windows, 2, bands).
+
+        The two halves of a window are of one recording: half the mean square of their difference is the variance
+        within it.
+        """
+        apart = (halves_db[:, 0] - halves_db[:, 1]).double()
+        within = apart.T @ apart / (2 * len(apart))
+        return cls(floors_db.mean(0), torch.cov(floors_db.T, correction=0).reshape(floors_db.shape[-1], -1), within)
 
     def expected(self, floors_db: Tensor, heard: Tensor) -> Tensor:
         """(batch, bands): the expected floors, given those that were heard; both (batch, bands), heard is bool.
 
         The mean of a normal distribution after measurements with normal errors; of a band not heard, an endless one.
         """
-        doubt = torch.where(heard, _MEASURED_TO_DB, _UNHEARD_DB).double().square().diag_embed()
-        surprise = torch.where(heard, floors_db.double() - self.mean, 0.0)
-        expected = self.mean + torch.linalg.solve(self.covariance + doubt, surprise) @ self.covariance
+        expected = self.mean + _told(self.covariance, floors_db.double() - self.mean, heard)
         return expected.clamp(min=LEAST_DB).to(floors_db)
+
+    def departing(self, departures_db: Tensor, heard: Tensor) -> Tensor:
+        """(batch, bands): how far all bands are expected to depart from the recording's mean, given those heard."""
+        return _told(self.within, departures_db.double(), heard).to(departures_db)
+
+
+def _told(covariance: Tensor, surprise: Tensor, heard: Tensor) -> Tensor:
+    doubt = torch.where(heard, _MEASURED_TO_DB, _UNHEARD_DB).double().square().diag_embed()
+    return torch.linalg.solve(covariance + doubt, torch.where(heard, surprise, 0.0)) @ covariance
 
 
 @cache

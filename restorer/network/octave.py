@@ -7,11 +7,13 @@ time the U-Net halves the frames, the octave that has just that rate joins. Band
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from restorer.dsp.cqt import ConstantQ
 from restorer.dsp.frame import octave_frame
+from restorer.dsp.known import Known
 from restorer.network.layers import Block, Conv, Double, Halve, NoiseEmbedding, fold, unfold
 
 
@@ -37,8 +39,11 @@ class OctaveConfig:
 class OctaveNet(nn.Module):
     """F(c_in x, c_noise) of the preconditioned denoiser: (batch, length), (batch,) -> (batch, length).
 
-    The transform runs in float32, the convolutions in `compute_dtype`.
+    It may be told what of x is known, and carries no noise. The transform runs in float32, the convolutions in
+    `compute_dtype`.
     """
+
+    centres: Tensor
 
     def __init__(self, config: OctaveConfig) -> None:
         super().__init__()
@@ -48,10 +53,12 @@ class OctaveNet(nn.Module):
         self.transform = ConstantQ(frame)
         self.embedding = NoiseEmbedding(config.condition)
         shapes = [(group.bands, group.frames) for group in frame.groups]
+        centres = [group.bins[:, 0] / (config.length / 2) for group in frame.groups]
+        self.register_buffer("centres", torch.from_numpy(np.concatenate(centres)).float(), persistent=False)
         self.levels = [_level(frames, config) for _, frames in shapes]
         self.factors = [max(1, frames // config.base_frames) for _, frames in shapes]
         widths = [config.channels[level] for level in self.levels]
-        self.entries = nn.ModuleList(Conv(2 * f, w) for f, w in zip(self.factors, widths, strict=True))
+        self.entries = nn.ModuleList(Conv(3 * f, w) for f, w in zip(self.factors, widths, strict=True))
         self.exits = nn.ModuleList(Conv(w, 2 * f) for f, w in zip(self.factors, widths, strict=True))
         # Convolutions see every band alike; what a band is, its place says.
         self.places = nn.ParameterList(
@@ -67,8 +74,13 @@ class OctaveNet(nn.Module):
         # An untrained network whispers: what it says at first is wrong, but from silence nothing else would learn.
         self.loudness = nn.Parameter(torch.full((len(shapes),), 0.3))
 
-    def forward(self, x: Tensor, c_noise: Tensor) -> Tensor:
-        groups = [self._enter(i, group) for i, group in enumerate(self.transform(x.float()))]
+    def forward(self, x: Tensor, c_noise: Tensor, known: Known | None = None) -> Tensor:
+        transformed = self.transform(x.float())
+        centres = self.centres.split([group.shape[-2] for group in transformed])
+        groups = [
+            self._enter(i, group, _cells(group, at, known))
+            for i, (group, at) in enumerate(zip(transformed, centres, strict=True))
+        ]
         outputs = self._unet(groups, self.embedding(c_noise.float()))
         return self.transform.inverse([self._leave(i, out) for i, out in enumerate(outputs)])
 
@@ -94,14 +106,19 @@ class OctaveNet(nn.Module):
                 h = torch.add(self.doubles[level - 1](h), skips[level - 1], alpha=2**-0.5)
         return [outputs[i] for i in range(len(groups))]
 
-    def _enter(self, i: int, group: Tensor) -> Tensor:
-        """Complex (batch, bands, frames) -> (batch, channels, bands, frames of the level), channels_last."""
-        planes = torch.view_as_real(group).permute(0, 3, 1, 2).to(self.compute_dtype)
+    def _enter(self, i: int, group: Tensor, cells: Tensor) -> Tensor:
+        """Complex (batch, bands, frames), and what of it is known -> (batch, channels, bands, frames of the level),
+        channels_last."""
+        planes = torch.stack([group.real, group.imag, cells], dim=-1).permute(0, 3, 1, 2).to(self.compute_dtype)
         return self.entries[i](fold(planes, self.factors[i])) + self.places[i].to(self.compute_dtype)
 
     def _leave(self, i: int, h: Tensor) -> Tensor:
         planes = unfold(self.exits[i](h), self.factors[i]).permute(0, 2, 3, 1).float()
         return torch.view_as_complex(planes.contiguous()) * self.loudness[i]
+
+
+def _cells(group: Tensor, centres: Tensor, known: Known | None) -> Tensor:
+    return torch.zeros_like(group.real) if known is None else known.cells(centres, group.shape[-1])
 
 
 def _level(frames: int, config: OctaveConfig) -> int:

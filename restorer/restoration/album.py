@@ -85,6 +85,7 @@ class _Request:
     turn: int
     rows: "Rows"
     starts: Sequence[int]
+    floors: "Rows | None"
     damage: "Damage"
     settings: Settings | None
     seed: int
@@ -123,11 +124,19 @@ class _Seat:
     def most(self) -> int | None:
         return self._engine.most
 
-    def changes(self, rows: "Rows", starts: Sequence[int], damage: "Damage", settings: Settings, seed: int) -> "Rows":
-        return self._answer(rows, starts, damage, settings, seed)
+    def changes(
+        self,
+        rows: "Rows",
+        starts: Sequence[int],
+        floors: "Rows | None",
+        damage: "Damage",
+        settings: Settings,
+        seed: int,
+    ) -> "Rows":
+        return self._answer(_Request(self.turn, rows, starts, floors, damage, settings, seed, self.answers))
 
     def classical(self, rows: "Rows", starts: Sequence[int], damage: "Damage") -> "Rows":
-        return self._answer(rows, starts, damage, None, 0)
+        return self._answer(_Request(self.turn, rows, starts, None, damage, None, 0, self.answers))
 
     def check(self) -> None:
         if self._left.is_set():
@@ -137,11 +146,9 @@ class _Seat:
         self.check()
         self._arrived.put(what)
 
-    def _answer(
-        self, rows: "Rows", starts: Sequence[int], damage: "Damage", settings: Settings | None, seed: int
-    ) -> "Rows":
+    def _answer(self, request: _Request) -> "Rows":
         self.check()
-        self._arrived.put(_Request(self.turn, rows, starts, damage, settings, seed, self.answers))
+        self._arrived.put(request)
         answer = self.answers.get()
         if answer is None:
             raise Left
@@ -202,5 +209,7 @@ class _Album(Generic[R]):
             return [self._engine.classical(first.rows, first.starts, first.damage)]
         rows = first.rows if len(batch) == 1 else np.concatenate([each.rows for each in batch])
         starts = [start for each in batch for start in each.starts]
-        changes = self._engine.changes(rows, starts, first.damage, first.settings, first.seed)
+        floors = [each.floors for each in batch if each.floors is not None]  # the same damage: of all or of none
+        expected = np.concatenate(floors) if floors else None
+        changes = self._engine.changes(rows, starts, expected, first.damage, first.settings, first.seed)
         return list(np.split(changes, np.cumsum([len(each.rows) for each in batch[:-1]])))

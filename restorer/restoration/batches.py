@@ -34,8 +34,10 @@ class Engine(Protocol):
     def most(self) -> int | None:
         """How many rows at once the device's memory turned out to hold; None: as many as were tried."""
 
-    def changes(self, rows: Rows, starts: Sequence[int], damage: Damage, settings: Settings, seed: int) -> Rows:
-        """(batch, length): what the prior adds."""
+    def changes(
+        self, rows: Rows, starts: Sequence[int], floors: Rows | None, damage: Damage, settings: Settings, seed: int
+    ) -> Rows:
+        """(batch, length): what the prior adds. floors: (batch, bands), of `RecordingFloor`."""
 
     def classical(self, rows: Rows, starts: Sequence[int], damage: Damage) -> Rows:
         """(batch, length): what the damage's classical method adds."""
@@ -56,12 +58,15 @@ class OwnEngine:
         self.room = 1 if prior.device.type == "cpu" else batch_size
         self.most: int | None = None
 
-    def changes(self, rows: Rows, starts: Sequence[int], damage: Damage, settings: Settings, seed: int) -> Rows:
+    def changes(
+        self, rows: Rows, starts: Sequence[int], floors: Rows | None, damage: Damage, settings: Settings, seed: int
+    ) -> Rows:
         done: list[Tensor] = []
         at = 0
         while at < len(rows):
             stop = min(at + (self.most or len(rows)), len(rows))
-            part = self._tried(torch.from_numpy(rows[at:stop]), starts[at:stop], damage, settings, seed)
+            here = None if floors is None else torch.from_numpy(floors[at:stop])
+            part = self._tried(torch.from_numpy(rows[at:stop]), starts[at:stop], here, damage, settings, seed)
             if part is not None:
                 done.append(part)
                 at = stop
@@ -81,11 +86,17 @@ class OwnEngine:
         """Who calls it waits himself."""
 
     def _tried(
-        self, rows: Tensor, starts: Sequence[int], damage: Damage, settings: Settings, seed: int
+        self,
+        rows: Tensor,
+        starts: Sequence[int],
+        floors: Tensor | None,
+        damage: Damage,
+        settings: Settings,
+        seed: int,
     ) -> Tensor | None:
         """The changes, (rows, length) float32 on the CPU; None if the memory did not suffice."""
         try:
-            return restore_windows(rows, starts, damage, self._prior, settings, seed).cpu().float()
+            return restore_windows(rows, starts, damage, self._prior, settings, seed, floors).cpu().float()
         except RuntimeError as error:
             said = str(error).lower()
             if not isinstance(error, torch.OutOfMemoryError) and not any(word in said for word in _NO_MEMORY):
@@ -111,12 +122,20 @@ class Batches:
             f"went on with as many; --batch-size {most} asks for no more",
         )  # fmt: skip
 
-    def changes(self, windows: Sequence[Window], samples: Sequence[Samples], damage: Damage) -> list[Change]:
-        """samples: what each window hears, (length + 2 margin, channels)."""
+    def changes(
+        self,
+        windows: Sequence[Window],
+        samples: Sequence[Samples],
+        floors: Sequence[Rows | None],
+        damage: Damage,
+    ) -> list[Change]:
+        """samples: what each window hears, (length + 2 margin, channels); floors: what `RecordingFloor` said of it."""
         found = [self._found(each) for each in windows]
         missing = [i for i, change in enumerate(found) if change is None]
         if missing:
-            new = self._computed([windows[i].start for i in missing], [samples[i] for i in missing], damage)
+            new = self._computed(
+                [windows[i].start for i in missing], [samples[i] for i in missing], [floors[i] for i in missing], damage
+            )
             for i, change in zip(missing, new, strict=True):
                 found[i] = change
                 self._keep(windows[i], change)
@@ -140,9 +159,14 @@ class Batches:
         if self._kept is not None:
             self._kept.keep(PRIOR, window.start, window.known_until, change)
 
-    def _computed(self, places: Sequence[int], samples: Sequence[Samples], damage: Damage) -> list[Change]:
+    def _computed(
+        self, places: Sequence[int], samples: Sequence[Samples], floors: Sequence[Rows | None], damage: Damage
+    ) -> list[Change]:
         channels = samples[0].shape[1]
         rows = np.concatenate([each.T for each in samples]).astype(np.float32)
         starts = [start for start in places for _ in range(channels)]
-        changes = self._engine.changes(rows, starts, damage, self._settings, self._seed)
+        expected = [each for each in floors if each is not None]  # of all windows or of none
+        changes = self._engine.changes(
+            rows, starts, np.concatenate(expected) if expected else None, damage, self._settings, self._seed
+        )
         return list(changes.reshape(len(samples), channels, -1).transpose(0, 2, 1))

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from restorer.degradation.operator import InDomain, Measurement
 from restorer.diffusion.denoiser import Denoiser
-from restorer.diffusion.guidance import consistent, guided
+from restorer.diffusion.guidance import consistent, guided, told
 from restorer.diffusion.noise import START_STEP, KeyedNoise
 from restorer.diffusion.sampler import Corrector, dpm2m, heun
 from restorer.diffusion.schedule import edm_schedule
@@ -26,12 +26,14 @@ def restore_windows(
     prior: Prior,
     settings: Settings,
     seed: int,
+    floors_db: Tensor | None = None,
     progress: Callable[[], None] | None = None,
 ) -> Tensor:
     """What the prior adds to each window: (batch, length), to be cross-faded and added to the recording.
 
     windows: (batch, length + 2 margin) float32 at the prior's rate, margin = prior.whitening.margin, on any device.
     starts: the absolute sample at which each window's inner part begins; it keys the noise and places the damage.
+    floors_db: (batch, bands), the noise floors that the recording lets expect (`RecordingFloor`); None: each window's.
     No value of a window depends on its neighbours in the batch. A silent window gets nothing.
     progress: called once per network evaluation.
 
@@ -40,8 +42,8 @@ def restore_windows(
     """
     if prior.device.type == "cpu" and len(starts) > 1:
         alone = [
-            restore_windows(window[None], [start], damage, prior, settings, seed, progress)
-            for window, start in zip(windows, starts, strict=True)
+            restore_windows(windows[[i]], [starts[i]], damage, prior, settings, seed, floors, progress)
+            for i, floors in enumerate([None] * len(starts) if floors_db is None else floors_db.split(1))
         ]
         return torch.cat(alone)
     whitening = prior.whitening
@@ -57,12 +59,19 @@ def restore_windows(
     measurement = Measurement(damage.measured(heard, placed), InDomain(placed, whitening.inverse, whitening))
     noise = KeyedNoise(seed, starts, prior.length, prior.device)
     denoiser: Denoiser = prior
+    if prior.told and not audible.everything:
+        denoiser = told(prior, audible.known(whitened, prior.sample_rate), whitened)
     if damage.trusted is not None:
         trusted = damage.trusted.on(starts, prior.length).scaled(gain)
         denoiser = consistent(denoiser, Measurement(heard, InDomain(trusted, whitening.inverse, whitening)))
     denoiser = _hearing(denoiser, measurement, settings)
     missing = partial(damage.missing, placed=placed)
-    corrector = None if audible.everything else keeping_floor(prior, whitened, audible, missing, noise)
+    corrector = None
+    if not audible.everything:
+        expected = prior.floor(whitened, audible)
+        if floors_db is not None:
+            expected = prior.floor_spectrum(floors_db.to(prior.device) + 20 * torch.log10(gain / prior.sigma_data))
+        corrector = keeping_floor(prior, expected, audible, missing, noise)
     x = whitened
     if settings.n_steps > 0:
         # Faded out towards a gap: its edge is broadband, and a prior would take it for a click.

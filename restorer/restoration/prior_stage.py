@@ -6,8 +6,9 @@ import numpy as np
 
 from restorer.audio import Resampler, Samples, resampled_length
 from restorer.prior import Prior
-from restorer.restoration.batches import Batches
+from restorer.restoration.batches import Batches, Rows
 from restorer.restoration.damage import Damage
+from restorer.restoration.floor import RecordingFloor
 from restorer.restoration.stage import Done
 from restorer.restoration.windows import Tape, Window
 
@@ -38,7 +39,8 @@ class PriorStage:
         self._heard, self._change = Tape(channels), Tape(channels)
         self._windows: Iterator[Window] = iter(damage.windows(prior.length))
         self._next: Window | None = next(self._windows, None)
-        self._ready: list[tuple[Window, Samples]] = []
+        self._ready: list[tuple[Window, Samples, Rows | None]] = []
+        self._floor = RecordingFloor(prior, damage, channels)
         self.windows_restored = 0
 
     @property
@@ -82,7 +84,7 @@ class PriorStage:
             samples = self._heard.view(window.start - margin, window.start + length + margin)
             self._next = next(self._windows, None)
             if self._damage.hurts(samples[margin : margin + length], window.start):
-                self._ready.append((window, samples))
+                self._ready.append((window, samples, self._floor.hear(samples, window.start)))
             else:
                 self._done(1)
             if len(self._ready) >= self._at_once or window.known_until is not None or self._is_awaited():
@@ -97,10 +99,10 @@ class PriorStage:
     def _restore_ready(self) -> None:
         if not self._ready:
             return
-        windows = [window for window, _ in self._ready]
+        windows, samples, floors = map(list, zip(*self._ready, strict=True))
         known_until = windows[0].known_until
         damage = self._damage if known_until is None else self._damage.after(known_until)
-        changes = self._batches.changes(windows, [samples for _, samples in self._ready], damage)
+        changes = self._batches.changes(windows, samples, floors, damage)
         for window, change in zip(windows, changes, strict=True):
             weighed = change.astype(np.float64) * window.weights(self._prior.length)[:, None]
             self._change.add(window.start, weighed)
@@ -121,6 +123,6 @@ class PriorStage:
 
     def _settled(self, *, ended: bool) -> Samples:
         """The change as far as no later window adds to it."""
-        changing = [window.rise[0] for window, _ in self._ready] + ([self._next.rise[0]] if self._next else [])
+        changing = [window.rise[0] for window, _, _ in self._ready] + ([self._next.rise[0]] if self._next else [])
         settled = self._heard.end if ended else min([self._heard.end, *changing])
         return self._change.take(max(settled, self._change.start))

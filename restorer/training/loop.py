@@ -56,7 +56,7 @@ def train(
         out.mkdir(parents=True, exist_ok=True)
         state = states.begin(settings, training, device, init)
     length = state.prior.length + 2 * state.prior.whitening.margin
-    objective = _distribute(Objective(state.prior, settings), world)
+    objective = _distribute(Objective(state.prior, settings).to(device), world)
     batches = _batches(training(length), settings, state.step, rank, world)
     checked = validation_batch(state.prior, validation(length), settings.validation_windows) if rank == 0 else None
     work = operations(state.prior) * settings.batch_size if rank == 0 else 0
@@ -134,12 +134,12 @@ def _checkpoint(
     log.write(_row(state, mean_loss, by_level), n_steps)
     used = asdict(settings) | optimizer.rates(state.optimizers)
     made = {"training": {key: _plain(value) for key, value in used.items()}, "steps": state.step}
-    made |= {"hours": state.elapsed_s / 3600, "validation_loss": {str(k): v for k, v in by_level.items()}}
+    made |= {"hours": state.elapsed_s / 3600, "validation_loss": by_level}
     state.average.save(out / "prior.safetensors", {**facts, **made})
     states.save(state, settings.preset, out / "state.pt")
 
 
-def _row(state: State, mean_loss: float, by_level: dict[float, float]) -> dict[str, float]:
+def _row(state: State, mean_loss: float, by_level: dict[str, float]) -> dict[str, float]:
     row = {"step": state.step, "minutes": state.elapsed_s / 60, "loss": mean_loss}
     return row | {f"validation_{level}": value for level, value in by_level.items()}
 

@@ -124,12 +124,14 @@ def _equaliser(settings: TrainSettings, waves: list[NDArray[np.float32]]) -> Ten
 
 def floors_of(prior: Prior, waves: list[NDArray[np.float32]]) -> Floors:
     """The noise floors of excerpts (length + 2 margin,), as the prior hears them. Silent ones do not count."""
-    heard = []
+    whole, halves = [], []
+    first = (torch.arange(prior.length) < prior.length // 2).float()[None]
     for wave in waves:
         x = brought_to_level(prior, prior.whitening.cut(torch.from_numpy(wave)[None])) / prior.sigma_data
         if x.any():
-            heard.append(measured_floors(x, torch.ones_like(x), prior.sample_rate)[0])
-    return Floors.of(torch.cat(heard)) if heard else prior.floors
+            whole.append(measured_floors(x, torch.ones_like(x), prior.sample_rate)[0])
+            halves.append(torch.stack([measured_floors(x, w, prior.sample_rate)[0] for w in (first, 1 - first)], 1))
+    return Floors.of(torch.cat(whole), torch.cat(halves)) if whole else prior.floors
 
 
 def _read(path: Path) -> dict[str, Any]:

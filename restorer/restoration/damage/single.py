@@ -96,8 +96,13 @@ class LostSpans:
 
     def audible(self, whitened: Tensor, starts: Sequence[int]) -> Audible:
         length = whitened.shape[-1]
-        widely = replace(self.degradation.on(starts, length), fade=round(_RESTLESS * length))
-        return Audible(where=(widely.weights(length) == 0).to(whitened))
+        reach = round(_RESTLESS * length)
+        heard = replace(self.degradation.on(starts, length), fade=reach).weights(length) == 0
+        # A window is whitened as if it were periodic: a gap at one end rings at the other.
+        first, last = heard[:, :1].clone(), heard[:, -1:].clone()
+        heard[:, :reach] &= last
+        heard[:, -reach:] &= first
+        return Audible(where=heard.to(whitened))
 
     def measured(self, heard: Tensor, placed: Degradation) -> Tensor:
         return heard
