@@ -97,15 +97,15 @@ class Floors(nn.Module):
 
         The mean of a normal distribution after measurements with normal errors; of a band not heard, an endless one.
         """
-        expected = self.mean + _told(self.covariance, floors_db.double() - self.mean, heard)
+        expected = self.mean + _regressed(self.covariance, floors_db.double() - self.mean, heard)
         return expected.clamp(min=LEAST_DB).to(floors_db)
 
     def departing(self, departures_db: Tensor, heard: Tensor) -> Tensor:
         """(batch, bands): how far all bands are expected to depart from the recording's mean, given those heard."""
-        return _told(self.within, departures_db.double(), heard).to(departures_db)
+        return _regressed(self.within, departures_db.double(), heard).to(departures_db)
 
 
-def _told(covariance: Tensor, surprise: Tensor, heard: Tensor) -> Tensor:
+def _regressed(covariance: Tensor, surprise: Tensor, heard: Tensor) -> Tensor:
     doubt = torch.where(heard, _MEASURED_TO_DB, _UNHEARD_DB).double().square().diag_embed()
     return torch.linalg.solve(covariance + doubt, torch.where(heard, surprise, 0.0)) @ covariance
 
