@@ -1,5 +1,6 @@
 """Windows in, restored windows out: where prior, measurement and sampler meet. Pure: no files, no text."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
@@ -59,7 +60,8 @@ def restore_windows(
     measurement = Measurement(damage.measured(heard, placed), InDomain(placed, whitening.inverse, whitening))
     noise = KeyedNoise(seed, starts, prior.length, prior.device)
     denoiser: Denoiser = prior
-    if prior.told and not audible.everything:
+    # Of lows it makes no use that can be heard; see weights/TRAINING.md.
+    if prior.told and audible.where is not None and math.isinf(audible.below_hz):
         denoiser = told(prior, audible.known(whitened, prior.sample_rate), whitened)
     if damage.trusted is not None:
         trusted = damage.trusted.on(starts, prior.length).scaled(gain)
