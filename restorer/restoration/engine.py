@@ -70,8 +70,9 @@ def restore_windows(
     missing = partial(damage.missing, placed=placed)
     corrector = None
     if not audible.everything:
-        expected = prior.floor(whitened, audible)
-        if floors_db is not None:
+        if floors_db is None:
+            expected = prior.floor(whitened, audible)
+        else:
             expected = prior.floor_spectrum(floors_db.to(prior.device) + 20 * torch.log10(gain / prior.sigma_data))
         corrector = keeping_floor(prior, expected, audible, missing, noise)
     x = whitened
