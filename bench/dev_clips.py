@@ -76,6 +76,7 @@ TABLES = {
             Column("ratio", "lsd_ratio", meets=lambda value, cutoff_hz: value <= LSD_RATIO.get(cutoff_hz, 1)),
             Column("above in", "lsd_above_in"),
             Column("out", "lsd_above_out"),
+            Column("likeness", "likeness", 3),
             Column("level dB", "level_error_db", 1, "magnitude", within_6_db),
             Column("at Hz", "level_error_at_hz", 0, "no"),
             Column("quiet dB", "quiet_error_db", 1, "magnitude", within_6_db),

@@ -11,6 +11,7 @@ from restorer.bench.degrade import low_passed
 from restorer.bench.recordings import Clip
 from restorer.errors import UsageError
 from restorer.metrics.levels import Levels, band_level, level_error, octave_error, quiet_level_error
+from restorer.metrics.likeness import likeness_above
 from restorer.metrics.lsd import LSD_RATE, log_spectral_distance, log_spectral_distance_in
 from restorer.metrics.sdr import clip_to_sdr, sdr
 from restorer.metrics.seams import click_ratio
@@ -40,8 +41,9 @@ class Restorers:
 
 @dataclass(frozen=True)
 class Bwe:
-    """Distances in log10 power, over all frequencies or those above the cutoff; level errors in dB of the worst
-    third-octave band from the cutoff to 10 kHz; change below 0.9 cutoff in dB re the input there."""
+    """Distances in log10 power, over all frequencies or those above the cutoff; likeness in two octaves above it; level
+    errors in dB of the worst third-octave band from the cutoff to 10 kHz; change below 0.9 cutoff in dB re the input
+    there."""
 
     task: ClassVar[str] = "bwe"
 
@@ -52,6 +54,7 @@ class Bwe:
     lsd_ratio: float
     lsd_above_in: float
     lsd_above_out: float
+    likeness: float
     level_error_db: float
     level_error_at_hz: float
     quiet_error_db: float
@@ -124,6 +127,7 @@ def evaluate_bwe(clip: Clip, cutoff_hz: float, restore: Callable[[Signal, int, f
         lsd_ratio=lsd_out / lsd_in,
         lsd_above_in=log_spectral_distance(clean, damaged, rate, band_hz=above),
         lsd_above_out=log_spectral_distance(clean, restored, rate, band_hz=above),
+        likeness=likeness_above(clean, restored, rate, cutoff_hz),
         level_error_db=level_db,
         level_error_at_hz=level_hz,
         quiet_error_db=quiet_db,

@@ -97,6 +97,7 @@ COLUMNS = {
         "lsd_in": "LSD in",
         "lsd_out": "LSD out",
         "lsd_ratio": "ratio",
+        "likeness": "likeness",
         "level_error_db": "worst third octave, dB",
         "quiet_error_db": "in quiet passages, dB",
         "in_band_change_db": "change below the cutoff, dB",

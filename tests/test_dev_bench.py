@@ -40,6 +40,7 @@ def test_the_oracle_is_perfect(clip):
     inpaint = evaluate_inpaint(clip, 0.05, returning(clip.samples))
     declip = evaluate_declip(clip, 3, returning(clip.samples))
     assert (bwe.lsd_out, bwe.lsd_ratio, bwe.level_error_db, bwe.quiet_error_db) == (0, 0, 0, 0)
+    assert bwe.likeness == pytest.approx(1)
     assert (inpaint.lsd_out, inpaint.octave_error_db, inpaint.changed_samples, inpaint.reach_ms) == (0, 0, 0, 0)
     assert inpaint.worst_click_ratio < 2
     assert (declip.sdr_out, declip.sdr_gain, declip.lsd_out, declip.changed_samples) == (math.inf, math.inf, 0, 0)

@@ -10,7 +10,7 @@ from restorer.dsp.known import Known
 from restorer.dsp.whiten import Whitening, design_equaliser
 from restorer.prior import Audible
 from restorer.restoration.damage import damage_of
-from restorer.restoration.engine import generate, restore_windows
+from restorer.restoration.engine import generate, n_evaluations, restore_windows
 from restorer.restoration.settings import BWE, DECLIP, GENERATE, INPAINT, Settings
 from restorer.restoration.task import BandwidthExtension, Declipping, Inpainting, Task
 from tests.tiny import WhitePrior
@@ -103,7 +103,7 @@ def test_what_is_restored_is_as_loud_as_the_music_wherever_one_begins(
 
 @pytest.mark.parametrize("task", [BandwidthExtension(1000.0), Inpainting(((0.2, 0.35),)), Declipping(0.1)])
 def test_the_prior_hears_what_is_known_without_noise(task: Task) -> None:
-    """What lies around a gap is as it was; of clipping nothing is certain, and of lows the prior makes no use."""
+    """What lies around a gap is as it was, and what lies below a cutoff; of clipping nothing is certain."""
 
     class Listening(WhitePrior):
         heard: list[tuple[torch.Tensor, Known | None]] = []  # noqa: RUF012
@@ -118,13 +118,38 @@ def test_the_prior_hears_what_is_known_without_noise(task: Task) -> None:
     restore_windows(windows, [0], damage, prior, replace(BWE, n_steps=3), seed=0)  # type: ignore[arg-type]
     assert len(prior.heard) == 3
     (first, known), (last, _) = prior.heard[0], prior.heard[-1]
-    if not isinstance(task, Inpainting):
+    if isinstance(task, Declipping):
         assert known is None
         return
     assert known is not None
     torch.testing.assert_close(known.part(first), known.part(last), atol=1e-5, rtol=0)  # at sigma 5 and at 0.01
     assert 0.15 < known.rest_share().item() < 0.85
     assert (known.rest(first)).std() > 2
+
+
+def test_where_guidance_is_amplified_the_prior_also_guesses_without_what_is_known() -> None:
+    class Listening(WhitePrior):
+        heard: list[tuple[torch.Tensor, float, Known | None]] = []  # noqa: RUF012
+
+        def __call__(self, x: torch.Tensor, sigma: torch.Tensor, known: Known | None = None) -> torch.Tensor:
+            self.heard.append((x, float(sigma), known))
+            return super().__call__(x, sigma, known)
+
+    prior = Listening()
+    windows = noisy_windows(prior, 1)
+    damage = damage_of(Inpainting(((0.2, 0.35),)), prior.sample_rate, prior.sample_rate)
+    settings = replace(INPAINT, n_steps=8, cfg_scale=2.0, cfg_levels=(0.2, 1.8))
+    restore_windows(windows, [0], damage, prior, settings, seed=0)  # type: ignore[arg-type]
+    assert len(prior.heard) == n_evaluations(settings) > 8
+    guesses = [i for i, (_, _, known) in enumerate(prior.heard) if known is None]
+    assert len(guesses) == len(prior.heard) - 8
+    for i in guesses:
+        (told, sigma, known), (x, same, _) = prior.heard[i - 1], prior.heard[i]
+        assert sigma == same
+        assert 0.2 <= sigma <= 1.8
+        assert known is not None
+        torch.testing.assert_close(known.rest(x), known.rest(told))
+        assert abs(torch.corrcoef(torch.stack([known.part(x)[0], known.part(told)[0]]))[0, 1]) < 0.1
 
 
 @pytest.mark.parametrize("gap_s", [(1.45, 1.55), (0.95, 1.03)])

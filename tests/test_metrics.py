@@ -18,6 +18,7 @@ from restorer.metrics.levels import (
     third_octave_bands,
     third_octave_levels,
 )
+from restorer.metrics.likeness import likeness_above
 from restorer.metrics.lsd import LSD_FLOOR, LSD_RATE, log_spectral_distance, log_spectral_distance_in
 from restorer.metrics.sdr import clip_to_sdr, sdr, sdr_improvement
 from restorer.metrics.seams import click_ratio, largest_step, overlap_level_difference
@@ -103,6 +104,46 @@ def test_lsd_floor_acts_on_digital_silence_and_not_on_16_bit_noise():
     rounding = np.round(noise(4) * 32767) / 32767 - noise(4)
     # Its bins have 6 times the floor in the mean, 600 times after the gain: exp(-1/6) of them show the whole gain.
     assert log_spectral_distance(rounding, 10 * rounding, RATE) == pytest.approx(2, abs=0.15)
+
+
+# --- likeness
+
+
+def notes(seed, rate=RATE):
+    """Four seconds of partials that come and go, between 2 and 8 kHz, over soft noise."""
+    random = np.random.default_rng(seed)
+    t = np.arange(4 * rate) / rate
+    music = noise(4, seed, rate, rms=1e-3)
+    for start, hertz in zip(random.uniform(0, 3.5, 40), random.uniform(2000, 8000, 40), strict=True):
+        music += (t >= start) * np.exp(-5 * np.maximum(t - start, 0)) * np.sin(2 * np.pi * hertz * t)
+    return music
+
+
+@settings(max_examples=10, deadline=None)
+@given(gain=st.floats(1, 100), seed=seeds)
+def test_likeness_is_one_however_loud_and_symmetric(gain, seed):
+    x, other = notes(seed), notes(seed + 1)
+    # a few bins in a million fall below the floor of the log power by chance
+    assert likeness_above(x, gain * x, RATE, 2000) == pytest.approx(1, abs=1e-4)
+    assert likeness_above(x, other, RATE, 2000) == pytest.approx(likeness_above(other, x, RATE, 2000), abs=1e-12)
+
+
+def test_likeness_knows_other_notes_noise_and_silence_from_the_same_notes():
+    x = notes(0)
+    # noise is alike in a few hundredths by chance; partials at other times and places share their decay
+    assert abs(likeness_above(noise(4, 1), noise(4, 2), RATE, 2000)) < 0.03
+    assert likeness_above(x, notes(1), RATE, 2000) < 0.3
+    assert 0.6 < likeness_above(x, x + noise(4, 3, rms=0.03), RATE, 2000) < 0.95
+    assert likeness_above(x, np.zeros_like(x), RATE, 2000) == 0
+
+
+def test_likeness_listens_above_the_cutoff_alone_and_at_most_to_half_of_22_khz():
+    x = notes(0, 44100)
+    assert likeness_above(x, x + sine(1500, 4, 44100), 44100, 2000) == pytest.approx(1, abs=1e-3)
+    assert likeness_above(x, x + sine(9000, 4, 44100), 44100, 2000) == pytest.approx(1, abs=1e-3)
+    assert likeness_above(x, x, 44100, 8000) == pytest.approx(1)
+    with pytest.raises(UsageError, match="holds no bin"):
+        likeness_above(x, x, 44100, 12000)
 
 
 # --- levels

@@ -8,7 +8,7 @@ import pytest
 from restorer import prior as priors
 from restorer.bench import speed
 from restorer.cli import app
-from restorer.restoration.settings import n_evaluations
+from restorer.restoration.engine import n_evaluations
 from tests.tiny_network import TINY_PRESET
 
 
@@ -42,13 +42,14 @@ def test_a_window_takes_its_share_of_the_batch(tiny, monkeypatch):
 def test_the_evaluations_it_reports_are_those_that_happen(tiny, monkeypatch, task):
     calls, restore = [], speed.restore_windows
 
-    def counted(*arguments, **options):
+    def counted(windows, starts, damage, prior, *others, **options):
         calls.append(0)
 
-        def evaluated():
+        def evaluated(*_):
             calls[-1] += 1
 
-        return restore(*arguments, **options, progress=evaluated)
+        with prior.denoiser.register_forward_hook(evaluated):
+            return restore(windows, starts, damage, prior, *others, **options)
 
     monkeypatch.setattr(speed, "restore_windows", counted)
     (row,) = timed(tiny, task, batch_sizes=[1])

@@ -14,6 +14,7 @@ from restorer.bench.recordings import Clip
 from restorer.bench.severity import TASKS, TaskName
 from restorer.errors import UsageError
 from restorer.metrics.fad import EmbeddingModel, embed
+from restorer.metrics.likeness import likeness_above
 from restorer.metrics.lsd import LSD_RATE, log_spectral_distance, log_spectral_distance_in
 from restorer.metrics.sdr import sdr, sdr_improvement
 from restorer.metrics.signals import Signal
@@ -125,6 +126,10 @@ def _lsd_region(case: Case) -> float:
     return log_spectral_distance_in(*case.signals, case.damaged.spans)
 
 
+def _likeness(case: Case) -> float:
+    return likeness_above(*case.signals, case.damaged.severity.value)
+
+
 def _sdr(case: Case) -> float:
     clean, restored, _ = case.signals
     return sdr(clean, restored)
@@ -174,6 +179,7 @@ _TRANSCRIBER = ("transkun", "moduleconf", "ncls", "mir_eval", "pretty_midi")
 MEASURES = (
     Measure("lsd", "LSD", 2, _lsd),
     Measure("lsd_region", "LSD there", 2, _lsd_region, tasks=("bwe", "inpaint")),
+    Measure("likeness", "likeness", 3, _likeness, tasks=("bwe",), higher_is_better=True),
     Measure("sdr", "SDR", 1, _sdr, tasks=("inpaint", "declip"), higher_is_better=True),
     Measure("delta_sdr", "delta SDR", 1, _delta_sdr, tasks=("inpaint", "declip"), higher_is_better=True),
     Measure("fad_musicnn", "FAD-musicnn", 3, _vectors("musicnn"), modules=("musicnn",), remedy=MUSICNN_COMMAND),

@@ -17,8 +17,8 @@ from torch import Tensor
 from restorer.bench.severity import TaskName
 from restorer.prior import Prior
 from restorer.restoration.damage import stages_of
-from restorer.restoration.engine import restore_classically, restore_windows
-from restorer.restoration.settings import BWE, DECLIP, INPAINT, Guidance, Settings, n_evaluations
+from restorer.restoration.engine import n_evaluations, restore_classically, restore_windows
+from restorer.restoration.settings import BWE, DECLIP, INPAINT, Guidance, Settings
 from restorer.restoration.task import BandwidthExtension, Declipping, Inpainting, Task
 
 PAPER_S: dict[Guidance, float | None] = {"dc": 17.0, "rg": 84.0, "dc+rg": None}

@@ -41,9 +41,9 @@ def log_spectral_distance(
     Raises UsageError if the shapes differ, less than one window (93 ms) is given, or no bin lies in `band_hz`.
     """
     first, second = as_pair(reference, estimate)
-    difference = _log_power(first, sample_rate) - _log_power(second, sample_rate)
+    difference = log_power(first, sample_rate) - log_power(second, sample_rate)
     if band_hz is not None:
-        difference = difference[:, _bins_in(band_hz)]
+        difference = difference[:, bins_in(band_hz)]
     return float(np.sqrt(np.mean(difference**2, axis=1)).mean())
 
 
@@ -67,8 +67,8 @@ def log_spectral_distance_in(
     return float(np.mean(distances))
 
 
-def _log_power(signal: Signal, sample_rate: int) -> Signal:
-    """log10 power (frames, bins), at LSD_RATE."""
+def log_power(signal: Signal, sample_rate: int) -> Signal:
+    """(frames, bins): log10 power of signal (time,), as the distance sees it."""
     if sample_rate != LSD_RATE:
         signal = soxr.resample(signal, sample_rate, LSD_RATE, quality="VHQ")
     if signal.size < LSD_WINDOW:
@@ -82,7 +82,8 @@ def _log_power(signal: Signal, sample_rate: int) -> Signal:
     return np.asarray(np.log10(np.maximum(power, LSD_FLOOR)))
 
 
-def _bins_in(band_hz: tuple[float, float]) -> npt.NDArray[np.bool_]:
+def bins_in(band_hz: tuple[float, float]) -> npt.NDArray[np.bool_]:
+    """(bins,): those whose centres lie in [low, high]; UsageError if there is none."""
     low_hz, high_hz = band_hz
     frequencies = np.fft.rfftfreq(LSD_WINDOW, 1 / LSD_RATE)
     inside = (frequencies >= low_hz) & (frequencies <= high_hz)

@@ -1,6 +1,5 @@
 """Windows in, restored windows out: where prior, measurement and sampler meet. Pure: no files, no text."""
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
@@ -9,8 +8,8 @@ from torch import Tensor
 
 from restorer.degradation.operator import InDomain, Measurement
 from restorer.diffusion.denoiser import Denoiser
-from restorer.diffusion.guidance import consistent, guided, told
-from restorer.diffusion.noise import START_STEP, KeyedNoise
+from restorer.diffusion.guidance import classifier_free, consistent, deaf, guided, told
+from restorer.diffusion.noise import DEAF_STEP, START_STEP, KeyedNoise
 from restorer.diffusion.sampler import Corrector, dpm2m, heun
 from restorer.diffusion.schedule import edm_schedule
 from restorer.prior import Prior
@@ -36,7 +35,7 @@ def restore_windows(
     starts: the absolute sample at which each window's inner part begins; it keys the noise and places the damage.
     floors_db: (batch, bands), the noise floors that the recording lets expect (`RecordingFloor`); None: each window's.
     No value of a window depends on its neighbours in the batch. A silent window gets nothing.
-    progress: called once per network evaluation.
+    progress: called once per evaluation of the denoiser.
 
     On a CPU one window at a time: convolutions and FFTs there round differently for every size of a batch, which
     bfloat16 makes large enough to be measured, and they gain little from company.
@@ -60,9 +59,13 @@ def restore_windows(
     measurement = Measurement(damage.measured(heard, placed), InDomain(placed, whitening.inverse, whitening))
     noise = KeyedNoise(seed, starts, prior.length, prior.device)
     denoiser: Denoiser = prior
-    # Of lows it makes no use that can be heard; see weights/TRAINING.md.
-    if prior.told and audible.where is not None and math.isinf(audible.below_hz):
-        denoiser = told(prior, audible.known(whitened, prior.sample_rate), whitened)
+    if prior.told and not audible.everything:
+        known = audible.known(whitened, prior.sample_rate)
+        denoiser = told(prior, known, whitened)
+        if settings.cfg_scale != 1:
+            lowest, highest = (prior.sigma_data * level for level in settings.cfg_levels)
+            unconditional = deaf(prior, known, noise(DEAF_STEP))
+            denoiser = classifier_free(denoiser, unconditional, settings.cfg_scale, (lowest, highest))
     if damage.trusted is not None:
         trusted = damage.trusted.on(starts, prior.length).scaled(gain)
         denoiser = consistent(denoiser, Measurement(heard, InDomain(trusted, whitening.inverse, whitening)))
@@ -104,7 +107,7 @@ def generate(
     """Blocks (samples,) of music that the prior makes up, `seconds` in all (none of 0 or less), on its device.
 
     They are windows of prior.length samples at prior.sample_rate, each made by itself and faded in and out; float32,
-    mostly within full scale 1.0. progress: called once per network evaluation of each window.
+    mostly within full scale 1.0. progress: called once per evaluation of each window.
     """
     whole = round(seconds * prior.sample_rate)
     fade = prior.length // 32
@@ -116,6 +119,15 @@ def generate(
         wave[:fade] *= ramp
         wave[-fade:] *= ramp.flip(0)
         yield wave[: whole - start]
+
+
+def n_evaluations(settings: Settings) -> int:
+    """How often the network is asked for one window, without churn; with reconstruction guidance also backwards."""
+    levels = edm_schedule(settings.n_steps, settings.sigma_min, settings.sigma_max, settings.rho)[:-1]
+    asked = torch.cat([levels, levels[1:]]) if settings.sampler == "heun" else levels
+    lowest, highest = settings.cfg_levels
+    within = (lowest <= asked) & (asked <= highest)
+    return len(asked) + (int(within.sum()) if settings.cfg_scale != 1 else 0)
 
 
 def _hearing(denoiser: Denoiser, measurement: Measurement, settings: Settings) -> Denoiser:

@@ -16,6 +16,8 @@ class Settings:
 
     n_steps noise levels (0: nothing is sampled) by EDM's law with exponent rho, from sigma_max (where what is missing
     drowns) down to sigma_min, both times the level of the window, then 0. churn: S_churn of the Heun sampler.
+    cfg_scale: of classifier-free guidance, where the prior is told what is known; 1: none. cfg_levels: from and up to
+    which noise level.
     method: who restores, the prior or a classical method; auto: in each window the one that was measured to be better.
     """
 
@@ -28,6 +30,8 @@ class Settings:
     sigma_min: float = 0.01
     rho: float = 7.0
     churn: float = 0.0
+    cfg_scale: float = 1.0
+    cfg_levels: tuple[float, float] = (0.2, 1.8)
 
 
 BWE = Settings(sigma_max=5.0)
@@ -52,8 +56,3 @@ def preset_of(task: Task, quality: Quality = "standard") -> Settings:
             return replace(INPAINT, n_steps=QUALITIES[quality])
         case BandwidthExtension() | Repair():
             return replace(BWE, n_steps=QUALITIES[quality])
-
-
-def n_evaluations(settings: Settings) -> int:
-    """How often the network is asked for one window; with reconstruction guidance each time also backwards."""
-    return 2 * settings.n_steps - 1 if settings.sampler == "heun" else settings.n_steps
