@@ -1,4 +1,4 @@
-"""How much quality another evaluation of the network buys: log-spectral distance over the number of steps.
+"""How much quality another evaluation of the network buys: log-spectral distance and likeness over their number.
 
     python bench/steps.py FOLDER [--steps 2 3 4 6 8 12 16 24 35 69] [--seconds 5] [--rate HZ] [--prior NAME]
         [--device NAME] [--seed N] [--results]
@@ -11,18 +11,19 @@ steps.png (needs matplotlib). The presets of `--quality` are chosen from it.
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from dev_clips import engine_restorers, load_clips
-from dev_measures import CUTOFFS_HZ, GAPS_S, Clip, Restorers, evaluate_bwe, evaluate_inpaint
+from dev_measures import CUTOFFS_HZ, GAPS_S, Bwe, Clip, Inpaint, Restorers, evaluate_bwe, evaluate_inpaint
 from outcome import exit_code
 from results import write_section
 
 from restorer.bench.speed import describe
 from restorer.prior import load_prior
-from restorer.restoration.settings import QUALITIES
+from restorer.restoration.engine import n_evaluations
+from restorer.restoration.settings import BWE, INPAINT, QUALITIES, Settings
 from restorer.shipped import DEFAULT_PRIOR
 
 STEPS = (2, 3, 4, 6, 8, 12, 16, 24, 35, 69)
@@ -31,11 +32,16 @@ PICTURE = Path(__file__).with_name("steps.png")
 
 @dataclass(frozen=True)
 class Point:
-    """Of one kind of damage, restored in so many steps: the mean over the clips; seconds of computing a clip."""
+    """Of one kind of damage, restored in so many steps: the mean over the clips; seconds of computing a clip.
+
+    likeness: of highs; None for gaps.
+    """
 
     damage: str
     n_steps: int
+    evaluations: int
     lsd: float
+    likeness: float | None
     seconds: float
 
 
@@ -43,29 +49,38 @@ def measured(clips: Sequence[Clip], restorers: Restorers, n_steps: int) -> list[
     points = []
     for cutoff_hz in CUTOFFS_HZ:
         each = [evaluate_bwe(clip, cutoff_hz, restorers.bwe) for clip in clips]
-        points.append(_mean(f"highs above {cutoff_hz / 1000:g} kHz", n_steps, each))
+        points.append(_mean(f"highs above {cutoff_hz / 1000:g} kHz", BWE, n_steps, each))
     gap_s = max(GAPS_S)
-    points.append(
-        _mean(f"gaps of {gap_s:g} s", n_steps, [evaluate_inpaint(clip, gap_s, restorers.inpaint) for clip in clips])
-    )
-    return points
+    gaps = [evaluate_inpaint(clip, gap_s, restorers.inpaint) for clip in clips]
+    return [*points, _mean(f"gaps of {gap_s:g} s", INPAINT, n_steps, gaps)]
 
 
-def _mean(damage: str, n_steps: int, results: Sequence[object]) -> Point:
-    lsd, seconds = (float(np.mean([getattr(each, name) for each in results])) for name in ("lsd_out", "seconds"))
-    return Point(damage, n_steps, lsd, seconds)
+def _mean(damage: str, preset: Settings, n_steps: int, results: Sequence[Bwe] | Sequence[Inpaint]) -> Point:
+    evaluations = n_evaluations(replace(preset, n_steps=n_steps))
+    likeness = [each.likeness for each in results if isinstance(each, Bwe)]
+    return Point(
+        damage, n_steps, evaluations, float(np.mean([each.lsd_out for each in results])),
+        float(np.mean(likeness)) if likeness else None, float(np.mean([each.seconds for each in results])),
+    )  # fmt: skip
 
 
 def table(points: Sequence[Point]) -> str:
     steps = list(dict.fromkeys(point.n_steps for point in points))
     lines = [
-        "| LSD (seconds a clip) | " + " | ".join(f"{n} steps" for n in steps) + " |",
+        "| LSD, likeness (seconds a clip) | " + " | ".join(f"{n} steps" for n in steps) + " |",
         "| --- |" + " ---: |" * len(steps),
     ]
     for damage in dict.fromkeys(point.damage for point in points):
-        cells = [f"{each.lsd:.3f} ({each.seconds:.2g})" for each in points if each.damage == damage]
+        cells = [_cell(each) for each in points if each.damage == damage]
         lines.append(f"| {damage} | " + " | ".join(cells) + " |")
+    evaluations = dict.fromkeys((point.n_steps, point.evaluations) for point in points)
+    lines.append("| evaluations | " + " | ".join(str(count) for _, count in evaluations) + " |")
     return "\n".join(lines)
+
+
+def _cell(point: Point) -> str:
+    likeness = "" if point.likeness is None else f" {point.likeness:.3f}"
+    return f"{point.lsd:.3f}{likeness} ({point.seconds:.2g})"
 
 
 def draw(points: Sequence[Point], path: Path) -> None:
@@ -75,16 +90,21 @@ def draw(points: Sequence[Point], path: Path) -> None:
     panel = figure.subplots()
     for damage in dict.fromkeys(point.damage for point in points):
         mine = [point for point in points if point.damage == damage]
-        panel.plot([each.n_steps for each in mine], [each.lsd for each in mine], marker="o", markersize=3, label=damage)
+        counts = [each.evaluations for each in mine]
+        (line,) = panel.plot(counts, [each.lsd for each in mine], marker="o", markersize=3, label=damage)
+        likeness = [each.likeness for each in mine if each.likeness is not None]
+        if likeness:
+            panel.plot(counts, likeness, marker="s", markersize=3, linestyle="--", color=line.get_color())
     for quality, n_steps in QUALITIES.items():
-        panel.axvline(n_steps, color="0.7", linewidth=0.8)
-        panel.text(n_steps, 0.02, f" {quality}", transform=panel.get_xaxis_transform(), rotation=90, color="0.4")
+        count = n_evaluations(replace(BWE, n_steps=n_steps))
+        panel.axvline(count, color="0.7", linewidth=0.8)
+        panel.text(count, 0.02, f" {quality}", transform=panel.get_xaxis_transform(), rotation=90, color="0.4")
     panel.set_xscale("log")
-    steps = sorted({point.n_steps for point in points})
-    panel.set_xticks(steps, [str(n) for n in steps])
+    counts = sorted({point.evaluations for point in points})
+    panel.set_xticks(counts, [str(n) for n in counts])
     panel.minorticks_off()
     panel.set_xlabel("evaluations of the network a window")
-    panel.set_ylabel("log-spectral distance (log10 power)")
+    panel.set_ylabel("log-spectral distance (log10 power); dashed: likeness")
     panel.set_ylim(bottom=0)
     panel.legend()
     figure.savefig(path, dpi=120)
@@ -116,7 +136,7 @@ def run(given: argparse.Namespace) -> None:
         draw(points, PICTURE)
         what = (
             f"{len(clips)} clean recordings, the middle {given.seconds:g} s, one channel at {given.rate} Hz, seed "
-            f"{given.seed}; a step is an evaluation of the network. The curve: [{PICTURE.name}]({PICTURE.name})."
+            f"{given.seed}. The curve: [{PICTURE.name}]({PICTURE.name})."
         )
         write_section("Steps", f"{what}\n\n{text}", describe(prior))
 

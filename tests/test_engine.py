@@ -115,7 +115,7 @@ def test_the_prior_hears_what_is_known_without_noise(task: Task) -> None:
     prior = Listening()
     windows = noisy_windows(prior, 1)
     damage = damage_of(task, prior.sample_rate, prior.sample_rate)
-    restore_windows(windows, [0], damage, prior, replace(BWE, n_steps=3), seed=0)  # type: ignore[arg-type]
+    restore_windows(windows, [0], damage, prior, replace(BWE, n_steps=3, cfg_scale=1.0), seed=0)  # type: ignore[arg-type]
     assert len(prior.heard) == 3
     (first, known), (last, _) = prior.heard[0], prior.heard[-1]
     if isinstance(task, Declipping):

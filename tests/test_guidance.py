@@ -326,9 +326,10 @@ def test_guidance_without_a_classifier_acts_within_its_levels_alone():
         asked.append(sigma)
         return torch.zeros_like(x)
 
-    amplified = classifier_free(lambda x, sigma: x, silent, 1.5, (0.2, 1.0))
+    known = Known(torch.ones(4), (torch.arange(10) < 3).float().expand(4, -1))
+    amplified = classifier_free(lambda x, sigma: x, silent, known, 1.5, (0.2, 1.0))
     x = torch.randn(4, 10, generator=torch.Generator().manual_seed(0))
-    expected = torch.tensor([1.0, 1.5, 1.5, 1.0])[:, None] * x
+    expected = torch.where(known.where > 0, x, torch.tensor([1.0, 1.5, 1.5, 1.0])[:, None] * x)
     torch.testing.assert_close(amplified(x, torch.tensor([0.1, 0.2, 1.0, 1.1])), expected)
     assert len(asked) == 1
     assert torch.equal(amplified(x, torch.full((4,), 1.1)), x)
@@ -341,8 +342,8 @@ def test_guidance_without_a_classifier_mends_a_denoiser_that_believes_half_of_wh
     heard = KeyedNoise(2, [0], HALVES)(0)
     guessing = deaf(second_like_the_first, FIRST_HALF, noise(-2))
     exact = told(second_like_the_first, FIRST_HALF, heard)
-    shy = classifier_free(exact, guessing, 0.5, (0, math.inf))
-    mended = classifier_free(shy, guessing, 2.0, (0, math.inf))
+    shy = classifier_free(exact, guessing, FIRST_HALF, 0.5, (0, math.inf))
+    mended = classifier_free(shy, guessing, FIRST_HALF, 2.0, (0, math.inf))
     first, _ = heard[0].split(HALVES // 2)
 
     def likeness(denoiser):

@@ -39,14 +39,14 @@ def deaf(denoiser: Denoiser, known: Known, noise: Tensor) -> Denoiser:
 
 
 def classifier_free(
-    conditional: Denoiser, unconditional: Denoiser, scale: float, levels: tuple[float, float]
+    conditional: Denoiser, unconditional: Denoiser, known: Known, scale: float, levels: tuple[float, float]
 ) -> Denoiser:
     """What hearing changes, `scale` times: `D'(x, s) = U(x, s) + scale (C(x, s) - U(x, s))`, for s within levels.
 
     Classifier-free guidance (Ho, Salimans 2022) within an interval of noise levels (Kynkaanniemi et al. 2024). Exact
     denoisers need none; one that learned for hours believes what it hears too little: each note of the lows makes its
-    partials somewhat too improbable, and what a sampler decides by that adds up. Costs a second evaluation within
-    levels; outside, D' is C.
+    partials somewhat too improbable, and what a sampler decides by that adds up. What is known stays as C has it. Costs
+    a second evaluation within levels; outside, D' is C.
     """
     lowest, highest = levels
 
@@ -55,7 +55,7 @@ def classifier_free(
         within = (lowest <= sigma) & (sigma <= highest)
         if not within.any():
             return estimate
-        return estimate + ((scale - 1) * within)[:, None] * (estimate - unconditional(x, sigma))
+        return estimate + ((scale - 1) * within)[:, None] * known.rest(estimate - unconditional(x, sigma))
 
     return amplified
 

@@ -11,11 +11,11 @@ from torch import Tensor
 START_STEP: Final = -1
 """The step whose noise fills a window before sampling begins; samplers ask for the steps 0, 1, ... only."""
 
-DEAF_STEP: Final = -2
-"""The step whose noise stands for what was heard where a denoiser is to guess without it."""
-
-FLOOR_STEP: Final = -3
+FLOOR_STEP: Final = -2
 """The step, with all below it, whose noise becomes the noise floor of what is missing."""
+
+DEAF_STEP: Final = 2**32
+"""The step, which no schedule has, whose noise stands for what was heard where a denoiser is to guess without it."""
 
 _BLOCK: Final = 8192
 _WORD: Final = 2**64

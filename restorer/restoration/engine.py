@@ -65,7 +65,7 @@ def restore_windows(
         if settings.cfg_scale != 1:
             lowest, highest = (prior.sigma_data * level for level in settings.cfg_levels)
             unconditional = deaf(prior, known, noise(DEAF_STEP))
-            denoiser = classifier_free(denoiser, unconditional, settings.cfg_scale, (lowest, highest))
+            denoiser = classifier_free(denoiser, unconditional, known, settings.cfg_scale, (lowest, highest))
     if damage.trusted is not None:
         trusted = damage.trusted.on(starts, prior.length).scaled(gain)
         denoiser = consistent(denoiser, Measurement(heard, InDomain(trusted, whitening.inverse, whitening)))

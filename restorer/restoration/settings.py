@@ -31,16 +31,16 @@ class Settings:
     rho: float = 7.0
     churn: float = 0.0
     cfg_scale: float = 1.0
-    cfg_levels: tuple[float, float] = (0.2, 1.8)
+    cfg_levels: tuple[float, float] = (0.3, 1.8)
 
 
-BWE = Settings(sigma_max=5.0)
-INPAINT = Settings(sigma_max=5.0)
+BWE = Settings(n_steps=9, sigma_max=5.0, cfg_scale=2.0)
+INPAINT = Settings(n_steps=9, sigma_max=5.0, cfg_scale=2.0)
 DECLIP = Settings(sampler="dpm2m", n_steps=3, sigma_max=0.05)
 GENERATE = Settings(n_steps=50, sigma_max=20.0)
 
 Quality = Literal["draft", "standard", "best"]
-QUALITIES: dict[Quality, int] = {"draft": 6, "standard": BWE.n_steps, "best": 24}
+QUALITIES: dict[Quality, int] = {"draft": 6, "standard": BWE.n_steps, "best": 18}
 """Steps where the prior does the work. More bring clearer partials, but by LSD they are alike (`bench/steps.py`)."""
 
 

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from restorer.restoration.engine import n_evaluations
 from restorer.restoration.settings import INPAINT
 from tests.tiny import WhitePrior
 
@@ -27,7 +28,7 @@ def watched(tiny, monkeypatch):
 
 def test_the_self_test_asks_the_prior(watched, capsys):
     assert watched("doctor") == 0
-    assert Watched.evaluations == INPAINT.n_steps
+    assert Watched.evaluations == n_evaluations(INPAINT)
     lines = capsys.readouterr().out.splitlines()
     assert all(line.startswith("ok ") for line in lines)
     assert "self-test" in lines[-1]
