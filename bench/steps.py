@@ -1,6 +1,6 @@
 """How much quality another evaluation of the network buys: log-spectral distance and likeness over their number.
 
-    python bench/steps.py FOLDER [--steps 2 3 4 6 8 12 16 24 35 69] [--seconds 5] [--rate HZ] [--prior NAME]
+    python bench/steps.py FOLDER [--steps 2 3 4 6 9 12 18 35 69] [--seconds 5] [--rate HZ] [--prior NAME]
         [--device NAME] [--seed N] [--results]
 
 The middle --seconds of every clean recording of FOLDER, low-passed as `bench/dev_clips.py` does and with its gaps of
@@ -16,17 +16,17 @@ from pathlib import Path
 
 import numpy as np
 from dev_clips import engine_restorers, load_clips
-from dev_measures import CUTOFFS_HZ, GAPS_S, Bwe, Clip, Inpaint, Restorers, evaluate_bwe, evaluate_inpaint
+from dev_measures import CUTOFFS_HZ, GAPS_S, Bwe, Clip, Inpaint, evaluate_bwe, evaluate_inpaint
 from outcome import exit_code
 from results import write_section
 
 from restorer.bench.speed import describe
-from restorer.prior import load_prior
+from restorer.prior import Prior, load_prior
 from restorer.restoration.engine import n_evaluations
-from restorer.restoration.settings import BWE, INPAINT, QUALITIES, Settings
+from restorer.restoration.settings import BWE, QUALITIES
 from restorer.shipped import DEFAULT_PRIOR
 
-STEPS = (2, 3, 4, 6, 8, 12, 16, 24, 35, 69)
+STEPS = (2, 3, 4, 6, 9, 12, 18, 35, 69)
 PICTURE = Path(__file__).with_name("steps.png")
 
 
@@ -45,18 +45,19 @@ class Point:
     seconds: float
 
 
-def measured(clips: Sequence[Clip], restorers: Restorers, n_steps: int) -> list[Point]:
+def measured(clips: Sequence[Clip], prior: Prior, seed: int, n_steps: int) -> list[Point]:
+    restorers = engine_restorers(prior, seed, n_steps)
+    evaluations = n_evaluations(replace(BWE, n_steps=n_steps), prior)
     points = []
     for cutoff_hz in CUTOFFS_HZ:
         each = [evaluate_bwe(clip, cutoff_hz, restorers.bwe) for clip in clips]
-        points.append(_mean(f"highs above {cutoff_hz / 1000:g} kHz", BWE, n_steps, each))
+        points.append(_mean(f"highs above {cutoff_hz / 1000:g} kHz", n_steps, evaluations, each))
     gap_s = max(GAPS_S)
     gaps = [evaluate_inpaint(clip, gap_s, restorers.inpaint) for clip in clips]
-    return [*points, _mean(f"gaps of {gap_s:g} s", INPAINT, n_steps, gaps)]
+    return [*points, _mean(f"gaps of {gap_s:g} s", n_steps, evaluations, gaps)]
 
 
-def _mean(damage: str, preset: Settings, n_steps: int, results: Sequence[Bwe] | Sequence[Inpaint]) -> Point:
-    evaluations = n_evaluations(replace(preset, n_steps=n_steps))
+def _mean(damage: str, n_steps: int, evaluations: int, results: Sequence[Bwe] | Sequence[Inpaint]) -> Point:
     likeness = [each.likeness for each in results if isinstance(each, Bwe)]
     return Point(
         damage, n_steps, evaluations, float(np.mean([each.lsd_out for each in results])),
@@ -96,7 +97,9 @@ def draw(points: Sequence[Point], path: Path) -> None:
         if likeness:
             panel.plot(counts, likeness, marker="s", markersize=3, linestyle="--", color=line.get_color())
     for quality, n_steps in QUALITIES.items():
-        count = n_evaluations(replace(BWE, n_steps=n_steps))
+        count = next((point.evaluations for point in points if point.n_steps == n_steps), None)
+        if count is None:
+            continue
         panel.axvline(count, color="0.7", linewidth=0.8)
         panel.text(count, 0.02, f" {quality}", transform=panel.get_xaxis_transform(), rotation=90, color="0.4")
     panel.set_xscale("log")
@@ -128,7 +131,7 @@ def run(given: argparse.Namespace) -> None:
     prior = load_prior(given.prior, given.device)
     points = []
     for n_steps in given.steps:
-        points += measured(clips, engine_restorers(prior, given.seed, n_steps), n_steps)
+        points += measured(clips, prior, given.seed, n_steps)
         print(*points[-3:], sep="\n", flush=True)
     text = table(points)
     print(text)

@@ -140,7 +140,7 @@ def test_where_guidance_is_amplified_the_prior_also_guesses_without_what_is_know
     damage = damage_of(Inpainting(((0.2, 0.35),)), prior.sample_rate, prior.sample_rate)
     settings = replace(INPAINT, n_steps=8, cfg_scale=2.0, cfg_levels=(0.2, 1.8))
     restore_windows(windows, [0], damage, prior, settings, seed=0)  # type: ignore[arg-type]
-    assert len(prior.heard) == n_evaluations(settings) > 8
+    assert len(prior.heard) == n_evaluations(settings, prior) > 8  # type: ignore[arg-type]
     guesses = [i for i, (_, _, known) in enumerate(prior.heard) if known is None]
     assert len(guesses) == len(prior.heard) - 8
     for i in guesses:

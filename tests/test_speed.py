@@ -8,7 +8,6 @@ import pytest
 from restorer import prior as priors
 from restorer.bench import speed
 from restorer.cli import app
-from restorer.restoration.engine import n_evaluations
 from tests.tiny_network import TINY_PRESET
 
 
@@ -53,7 +52,7 @@ def test_the_evaluations_it_reports_are_those_that_happen(tiny, monkeypatch, tas
 
     monkeypatch.setattr(speed, "restore_windows", counted)
     (row,) = timed(tiny, task, batch_sizes=[1])
-    assert row.evaluations == calls[-1] == n_evaluations(speed._TASKS[task][1])
+    assert row.evaluations == calls[-1]
 
 
 def test_the_command_says_it_in_a_table_and_in_json(tiny, capsys):

@@ -12,7 +12,7 @@ from restorer.diffusion.guidance import classifier_free, consistent, deaf, guide
 from restorer.diffusion.noise import DEAF_STEP, START_STEP, KeyedNoise
 from restorer.diffusion.sampler import Corrector, dpm2m, heun
 from restorer.diffusion.schedule import edm_schedule
-from restorer.prior import Prior
+from restorer.prior import Audible, Prior
 from restorer.restoration.damage import Damage
 from restorer.restoration.floor import keeping_floor
 from restorer.restoration.settings import GENERATE, Settings
@@ -58,14 +58,7 @@ def restore_windows(
     placed = damage.degradation.on(starts, prior.length).scaled(gain)
     measurement = Measurement(damage.measured(heard, placed), InDomain(placed, whitening.inverse, whitening))
     noise = KeyedNoise(seed, starts, prior.length, prior.device)
-    denoiser: Denoiser = prior
-    if prior.told and not audible.everything:
-        known = audible.known(whitened, prior.sample_rate)
-        denoiser = told(prior, known, whitened)
-        if settings.cfg_scale != 1:
-            lowest, highest = (prior.sigma_data * level for level in settings.cfg_levels)
-            unconditional = deaf(prior, known, noise(DEAF_STEP))
-            denoiser = classifier_free(denoiser, unconditional, known, settings.cfg_scale, (lowest, highest))
+    denoiser = _informed(prior, audible, whitened, noise, settings)
     if damage.trusted is not None:
         trusted = damage.trusted.on(starts, prior.length).scaled(gain)
         denoiser = consistent(denoiser, Measurement(heard, InDomain(trusted, whitening.inverse, whitening)))
@@ -121,13 +114,26 @@ def generate(
         yield wave[: whole - start]
 
 
-def n_evaluations(settings: Settings) -> int:
+def n_evaluations(settings: Settings, prior: Prior) -> int:
     """How often the network is asked for one window, without churn; with reconstruction guidance also backwards."""
     levels = edm_schedule(settings.n_steps, settings.sigma_min, settings.sigma_max, settings.rho)[:-1]
     asked = torch.cat([levels, levels[1:]]) if settings.sampler == "heun" else levels
     lowest, highest = settings.cfg_levels
     within = (lowest <= asked) & (asked <= highest)
-    return len(asked) + (int(within.sum()) if settings.cfg_scale != 1 else 0)
+    return len(asked) + (int(within.sum()) if prior.told and settings.cfg_scale != 1 else 0)
+
+
+def _informed(prior: Prior, audible: Audible, whitened: Tensor, noise: KeyedNoise, settings: Settings) -> Denoiser:
+    """The prior, told what of the whitened windows (batch, length) is known."""
+    if not prior.told or audible.everything:
+        return prior
+    known = audible.known(whitened, prior.sample_rate)
+    denoiser = told(prior, known, whitened)
+    if settings.cfg_scale == 1:
+        return denoiser
+    lowest, highest = (prior.sigma_data * level for level in settings.cfg_levels)
+    unconditional = deaf(prior, known, noise(DEAF_STEP))
+    return classifier_free(denoiser, unconditional, known, settings.cfg_scale, (lowest, highest))
 
 
 def _hearing(denoiser: Denoiser, measurement: Measurement, settings: Settings) -> Denoiser:
