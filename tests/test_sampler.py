@@ -191,6 +191,16 @@ def test_with_noise_dpm2m_keeps_the_variance_of_the_prior(std, sigma_max):
     assert float(sampled.var()) == pytest.approx(std**2, rel=5 * (2 / n) ** 0.5 + 1e-2)
 
 
+@pytest.mark.parametrize("n_steps", [9, 12, 18])
+@pytest.mark.parametrize("std", [0.3, 1.0, 3.0])
+def test_with_noise_dpm2m_is_neither_too_loud_nor_too_soft_in_few_steps(std, n_steps):
+    noise = KeyedNoise(0, [0], 1 << 17)
+    x = std * KeyedNoise(1, [0], 1 << 17)(0) + 5 * noise(-1)
+    sampled = dpm2m(white_gaussian(std), x, edm_schedule(n_steps, 0.01, 5.0, 7), noise)
+    # 131072 values tell their power to 0.02 dB
+    assert abs(20 * math.log10(float(sampled.std()) / std)) < 0.4
+
+
 def test_with_noise_dpm2m_forgets_where_it_began():
     """Without noise the flow maps every start to its own end; with it, a start that drowned says nothing of the end."""
     n, sigmas = 1 << 17, edm_schedule(20, 1e-3, 5.0, 7)

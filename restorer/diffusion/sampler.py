@@ -22,6 +22,11 @@ Corrector = Callable[[Tensor, float, int], Tensor]
 
 _GAMMA_MAX = math.sqrt(2) - 1
 
+_DAMPING = 0.75
+"""Of the extrapolation where steps carry noise. An estimate bends over steps as long as a preset's: in full it makes
+Gaussian music 1 dB too loud in nine steps, 0.6 in twelve; so it is 0.3 or 0.2 dB too soft. Long gaps, whose windows
+hear each other, had swollen by 10 dB in eight seconds."""
+
 
 @torch.no_grad()
 def heun(
@@ -76,7 +81,7 @@ def dpm2m(
 
     With noise it is SDE-DPM-Solver++(2M) (the same paper, the reverse equation with noise): step i takes away more of
     the noise in x than the next level asks for, and puts noise(i) in its place. What was decided wrongly at one level
-    can so be mended at the next; without noise it stays.
+    can so be mended at the next; without noise it stays. Where we differ: the extrapolation is damped.
     """
     evaluate = _evaluator(denoiser, progress)
     denoised_last, h_last = None, math.nan
@@ -87,11 +92,13 @@ def dpm2m(
         if sigma_next == 0:
             return denoised
         h = math.log(sigma / sigma_next)
-        target = denoised if denoised_last is None else denoised + (denoised - denoised_last) * h / (2 * h_last)
+        change = torch.zeros_like(x) if denoised_last is None else (denoised - denoised_last) * h / (2 * h_last)
         kept = sigma_next / sigma
         if noise is None:
+            target = denoised + change
             x = target + kept * (x - target)
         else:
+            target = denoised + _DAMPING * change
             x = target + kept**2 * (x - target) + sigma_next * math.sqrt(1 - kept**2) * noise(i)
         denoised_last, h_last = denoised, h
     return x
