@@ -13,7 +13,8 @@ def likeness_above(reference: npt.ArrayLike, estimate: npt.ArrayLike, sample_rat
     """The correlation of two log-spectrograms in the two octaves from cutoff_hz up, at most to Nyquist of 22.05 kHz.
 
     Over all frames and bins of the log-spectral distance (lsd.py). That distance is lowest for the right power without
-    any detail, and ranks what has none beside what has the wrong; this asks for partials, and for nothing else.
+    any detail, and ranks what has none beside what has the wrong; this asks for partials, and for nothing else. It
+    compares restorations: what a low-pass lets through is very like, if 50 dB too soft.
 
     Laws: 1 for equal signals, and for a gain; symmetric; near 0 for independent ones; 0 where one has no detail at all.
     Raises UsageError as log_spectral_distance.
