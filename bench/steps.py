@@ -66,16 +66,15 @@ def _mean(damage: str, n_steps: int, evaluations: int, results: Sequence[Bwe] | 
 
 
 def table(points: Sequence[Point]) -> str:
-    steps = list(dict.fromkeys(point.n_steps for point in points))
+    evaluations = {point.n_steps: point.evaluations for point in points}
     lines = [
-        "| LSD, likeness (seconds a clip) | " + " | ".join(f"{n} steps" for n in steps) + " |",
-        "| --- |" + " ---: |" * len(steps),
+        "| LSD, likeness (seconds a clip) | " + " | ".join(f"{n} steps" for n in evaluations) + " |",
+        "| --- |" + " ---: |" * len(evaluations),
     ]
     for damage in dict.fromkeys(point.damage for point in points):
         cells = [_cell(each) for each in points if each.damage == damage]
         lines.append(f"| {damage} | " + " | ".join(cells) + " |")
-    evaluations = dict.fromkeys((point.n_steps, point.evaluations) for point in points)
-    lines.append("| evaluations | " + " | ".join(str(count) for _, count in evaluations) + " |")
+    lines.append("| evaluations | " + " | ".join(map(str, evaluations.values())) + " |")
     return "\n".join(lines)
 
 
@@ -96,15 +95,14 @@ def draw(points: Sequence[Point], path: Path) -> None:
         likeness = [each.likeness for each in mine if each.likeness is not None]
         if likeness:
             panel.plot(counts, likeness, marker="s", markersize=3, linestyle="--", color=line.get_color())
-    for quality, n_steps in QUALITIES.items():
-        count = next((point.evaluations for point in points if point.n_steps == n_steps), None)
-        if count is None:
-            continue
+    evaluations = {point.n_steps: point.evaluations for point in points}
+    for quality in (each for each, n_steps in QUALITIES.items() if n_steps in evaluations):
+        count = evaluations[QUALITIES[quality]]
         panel.axvline(count, color="0.7", linewidth=0.8)
         panel.text(count, 0.02, f" {quality}", transform=panel.get_xaxis_transform(), rotation=90, color="0.4")
     panel.set_xscale("log")
-    counts = sorted({point.evaluations for point in points})
-    panel.set_xticks(counts, [str(n) for n in counts])
+    ticks = sorted(set(evaluations.values()))
+    panel.set_xticks(ticks, [str(n) for n in ticks])
     panel.minorticks_off()
     panel.set_xlabel("evaluations of the network a window")
     panel.set_ylabel("log-spectral distance (log10 power); dashed: likeness")

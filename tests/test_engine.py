@@ -101,23 +101,28 @@ def test_what_is_restored_is_as_loud_as_the_music_wherever_one_begins(
     assert abs(10 * torch.log10(became / was)) < 1.5
 
 
+class Listening(WhitePrior):
+    """Remembers what it was asked: x, sigma and what is known."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: list[tuple[torch.Tensor, float, Known | None]] = []
+
+    def __call__(self, x: torch.Tensor, sigma: torch.Tensor, known: Known | None = None) -> torch.Tensor:
+        self.heard.append((x, float(sigma), known))
+        return super().__call__(x, sigma, known)
+
+
 @pytest.mark.parametrize("task", [BandwidthExtension(1000.0), Inpainting(((0.2, 0.35),)), Declipping(0.1)])
 def test_the_prior_hears_what_is_known_without_noise(task: Task) -> None:
     """What lies around a gap is as it was, and what lies below a cutoff; of clipping nothing is certain."""
-
-    class Listening(WhitePrior):
-        heard: list[tuple[torch.Tensor, Known | None]] = []  # noqa: RUF012
-
-        def __call__(self, x: torch.Tensor, sigma: torch.Tensor, known: Known | None = None) -> torch.Tensor:
-            self.heard.append((x, known))
-            return super().__call__(x, sigma, known)
 
     prior = Listening()
     windows = noisy_windows(prior, 1)
     damage = damage_of(task, prior.sample_rate, prior.sample_rate)
     restore_windows(windows, [0], damage, prior, replace(BWE, n_steps=3, cfg_scale=1.0), seed=0)  # type: ignore[arg-type]
     assert len(prior.heard) == 3
-    (first, known), (last, _) = prior.heard[0], prior.heard[-1]
+    (first, _, known), (last, _, _) = prior.heard[0], prior.heard[-1]
     if isinstance(task, Declipping):
         assert known is None
         return
@@ -128,13 +133,6 @@ def test_the_prior_hears_what_is_known_without_noise(task: Task) -> None:
 
 
 def test_where_guidance_is_amplified_the_prior_also_guesses_without_what_is_known() -> None:
-    class Listening(WhitePrior):
-        heard: list[tuple[torch.Tensor, float, Known | None]] = []  # noqa: RUF012
-
-        def __call__(self, x: torch.Tensor, sigma: torch.Tensor, known: Known | None = None) -> torch.Tensor:
-            self.heard.append((x, float(sigma), known))
-            return super().__call__(x, sigma, known)
-
     prior = Listening()
     windows = noisy_windows(prior, 1)
     damage = damage_of(Inpainting(((0.2, 0.35),)), prior.sample_rate, prior.sample_rate)
@@ -177,7 +175,7 @@ def test_where_a_window_cuts_a_gap_off_nothing_swells(gap_s: tuple[float, float]
 def test_the_edge_of_a_gap_is_faded_out_before_the_prior_hears_it() -> None:
     """A hard edge is broadband, whitening raises its highs, and a prior would restore a click."""
 
-    class Listening(WhitePrior):
+    class Waiting(WhitePrior):
         first: torch.Tensor | None = None
 
         def __call__(self, x: torch.Tensor, sigma: torch.Tensor, known: Known | None = None) -> torch.Tensor:
@@ -187,7 +185,7 @@ def test_the_edge_of_a_gap_is_faded_out_before_the_prior_hears_it() -> None:
         def floor(self, x: torch.Tensor, audible: Audible) -> torch.Tensor:
             return 0 * super().floor(x, audible)
 
-    prior = Listening()
+    prior = Waiting()
     t = torch.arange(prior.length + 2 * prior.whitening.margin) / prior.sample_rate
     hum = torch.sin(2 * torch.pi * 62.5 * t)[None]  # 32 periods a window
     damage = damage_of(Inpainting(((0.2, 0.3),)), prior.sample_rate, prior.sample_rate)

@@ -266,34 +266,6 @@ def test_samples_under_consistency_are_the_posterior_of_a_white_prior(churn):
     assert abs(float(correlation)) < 5 * (2 / n) ** 0.5
 
 
-@pytest.mark.parametrize("fresh", [False, True])
-def test_a_denoiser_that_is_told_samples_the_posterior(fresh):
-    """Of a window whose second half repeats the first but for a part of its own: the second, given the first."""
-    n, likeness, sigma_max = 1 << 16, 0.8, 50.0
-    own = 1 - likeness**2
-    first_half = torch.arange(n) < n // 2
-    known = Known(torch.ones(1), first_half.float()[None])
-    heard = KeyedNoise(2, [0], n)(0) * first_half
-
-    def denoiser(x, sigma, known):
-        awaited = likeness * x[:, : n // 2]
-        level = sigma[:, None] ** 2
-        return known.put(
-            x, torch.cat([x[:, : n // 2], (own * x[:, n // 2 :] + level * awaited) / (own + level)], dim=1)
-        )
-
-    noise = KeyedNoise(0, [0], n)
-    sigmas = edm_schedule(100, 1e-3, sigma_max, 7)
-    sampled = dpm2m(told(denoiser, known, heard), sigma_max * noise(START_STEP), sigmas, noise if fresh else None)
-
-    first, second = sampled[0].split(n // 2)
-    torch.testing.assert_close(first, heard[0, : n // 2], rtol=0, atol=1e-5)
-    rest = second - likeness * first
-    # n / 2 values: five standard deviations, and 2 % for the solver and for the start, which knows nothing
-    assert float(rest.std()) == pytest.approx(own**0.5, rel=5 / n**0.5 + 0.02)
-    assert abs(float((rest * first).mean())) < 5 * (2 / n) ** 0.5 + 0.02
-
-
 HALVES, LIKENESS = 1 << 16, 0.8
 FIRST_HALF = Known(torch.ones(1), (torch.arange(HALVES) < HALVES // 2).float()[None])
 
@@ -308,6 +280,25 @@ def second_like_the_first(x, sigma, known=None):
     common, apart = (first + second) / 2, (first - second) / 2
     common, apart = common * (1 + LIKENESS) / (1 + LIKENESS + level), apart * (1 - LIKENESS) / (1 - LIKENESS + level)
     return torch.cat([common + apart, common - apart], dim=1)
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_a_denoiser_that_is_told_samples_the_posterior(fresh):
+    """Of a window whose second half repeats the first but for a part of its own: the second, given the first."""
+    n, sigma_max, own = HALVES, 50.0, 1 - LIKENESS**2
+    heard = KeyedNoise(2, [0], n)(0)
+
+    noise = KeyedNoise(0, [0], n)
+    sigmas = edm_schedule(100, 1e-3, sigma_max, 7)
+    denoiser = told(second_like_the_first, FIRST_HALF, heard)
+    sampled = dpm2m(denoiser, sigma_max * noise(START_STEP), sigmas, noise if fresh else None)
+
+    first, second = sampled[0].split(n // 2)
+    torch.testing.assert_close(first, heard[0, : n // 2], rtol=0, atol=1e-5)
+    rest = second - LIKENESS * first
+    # n / 2 values: five standard deviations, and 2 % for the solver and for the start, which knows nothing
+    assert float(rest.std()) == pytest.approx(own**0.5, rel=5 / n**0.5 + 0.02)
+    assert abs(float((rest * first).mean())) < 5 * (2 / n) ** 0.5 + 0.02
 
 
 def test_a_deaf_denoiser_knows_nothing_of_what_was_heard():

@@ -84,6 +84,7 @@ def dpm2m(
     can so be mended at the next; without noise it stays. Where we differ: the extrapolation is damped.
     """
     evaluate = _evaluator(denoiser, progress)
+    share = 1.0 if noise is None else _DAMPING
     denoised_last, h_last = None, math.nan
     for i, (sigma, sigma_next) in enumerate(pairwise(sigmas.tolist())):
         if corrector is not None:
@@ -92,13 +93,13 @@ def dpm2m(
         if sigma_next == 0:
             return denoised
         h = math.log(sigma / sigma_next)
-        change = torch.zeros_like(x) if denoised_last is None else (denoised - denoised_last) * h / (2 * h_last)
+        target = denoised
+        if denoised_last is not None:
+            target = denoised + share * ((denoised - denoised_last) * h / (2 * h_last))
         kept = sigma_next / sigma
         if noise is None:
-            target = denoised + change
             x = target + kept * (x - target)
         else:
-            target = denoised + _DAMPING * change
             x = target + kept**2 * (x - target) + sigma_next * math.sqrt(1 - kept**2) * noise(i)
         denoised_last, h_last = denoised, h
     return x
