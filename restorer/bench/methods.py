@@ -16,7 +16,7 @@ from restorer.classical.aspade import ASPADE, aspade
 from restorer.classical.extrapolate import EXTRAPOLATION, extrapolate
 from restorer.classical.janssen import JANSSEN_GAPS, janssen_gaps
 from restorer.classical.replication import REPLICATION, replicate
-from restorer.classical.social import SS_EW, SS_PEW, social
+from restorer.classical.social import SS_EW, SS_PEW, SS_PEW_WINDOWS, social, social_mean
 from restorer.classical.weighted_l1 import WEIGHTED_L1, weighted_l1
 from restorer.degradation import Degradation, Gaps, HardClip, LowPass
 from restorer.errors import UsageError
@@ -49,6 +49,7 @@ CLASSICAL = (
     Classical("extrapolation", "inpaint", extrapolate, EXTRAPOLATION, EXTRAPOLATION.longest_s),
     Classical("SS-EW", "declip", social, SS_EW),
     Classical("SS-PEW", "declip", social, SS_PEW),
+    Classical("mean SS-PEW", "declip", social_mean, SS_PEW_WINDOWS),
     Classical("A-SPADE", "declip", aspade, ASPADE),
     Classical("weighted l1", "declip", weighted_l1, WEIGHTED_L1),
 )

@@ -2,12 +2,13 @@
 
 Source: Siedenburg, Kowalski, Doerfler 2014, "Audio declipping with social sparsity" (SS-EW, SS-PEW); overlap
 and neighbourhood of the survey of Zaviska et al. 2021. Ours: the threshold falls at every iteration and the momentum is
-never restarted, which takes a few hundred iterations where the survey allows 10 000.
+never restarted, which takes a few hundred iterations where the survey allows 10 000; and the mean over several windows.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -54,6 +55,13 @@ class SocialSettings:
 SS_PEW = SocialSettings()
 SS_EW = replace(SS_PEW, frames=1, bins=1)
 
+SS_PEW_WINDOWS = (
+    replace(SS_PEW, window_s=0.186, frames=5),
+    SS_PEW,
+    replace(SS_PEW, window_s=1.486, frames=3),
+)
+"""For `social_mean`: short windows follow onsets, long ones tell the notes of a chord apart."""
+
 
 def social(y: Tensor, clip: HardClip, sample_rate: float, settings: SocialSettings = SS_PEW) -> Tensor:
     """An estimate x (batch, time), of the dtype and on the device of y (batch, time), with clip(x) = y if consistent.
@@ -73,6 +81,18 @@ def social(y: Tensor, clip: HardClip, sample_rate: float, settings: SocialSettin
 
     estimate = by_segments(y, clip, length, declip)
     return clip.project(estimate, y) if settings.consistent else estimate
+
+
+def social_mean(
+    y: Tensor, clip: HardClip, sample_rate: float, members: Sequence[SocialSettings] = SS_PEW_WINDOWS
+) -> Tensor:
+    """The mean of the estimates of `social` with each of the members' settings, consistent; shapes and errors as there.
+
+    Windows of different lengths err differently (their errors correlate by about a half), so that the mean errs less
+    than the best of them: as an average over what is possible does, rather than any one guess.
+    """
+    mean = torch.stack([social(y, clip, sample_rate, settings) for settings in members]).mean(0)
+    return clip.project(mean, y)
 
 
 def _shrunk(

@@ -11,7 +11,7 @@ from torch import Tensor
 from restorer.audio import Samples
 from restorer.classical.janssen import JANSSEN_GAPS, janssen_gaps
 from restorer.classical.replication import replicate
-from restorer.classical.social import social
+from restorer.classical.social import social_mean
 from restorer.degradation import Degradation, Gaps, HardClip, LowPass
 from restorer.dsp.filters import apply_fir
 from restorer.errors import UsageError
@@ -167,7 +167,7 @@ class LostPeaks(_Anywhere):
 
     def classical(self, y: Tensor, placed: Degradation) -> Tensor:
         assert isinstance(placed, HardClip)
-        return social(y, placed, self.sample_rate)
+        return social_mean(y, placed, self.sample_rate)
 
     def repaired(self, original: Samples, change: Samples, start: int) -> Samples:
         wave = torch.from_numpy(original)
