@@ -1,6 +1,6 @@
 """How much quality another evaluation of the network buys: log-spectral distance and likeness over their number.
 
-    python bench/steps.py FOLDER [--steps 2 3 4 6 9 12 18 35 69] [--seconds 5] [--rate HZ] [--prior NAME]
+    python bench/steps.py FOLDER [--steps 2 3 4 5 7 9 12 18 35 69] [--seconds 5] [--rate HZ] [--prior NAME]
         [--device NAME] [--seed N] [--results]
 
 The middle --seconds of every clean recording of FOLDER, low-passed as `bench/dev_clips.py` does and with its gaps of
@@ -26,7 +26,7 @@ from restorer.restoration.engine import n_evaluations
 from restorer.restoration.settings import BWE, QUALITIES
 from restorer.shipped import DEFAULT_PRIOR
 
-STEPS = (2, 3, 4, 6, 9, 12, 18, 35, 69)
+STEPS = (2, 3, 4, 5, 7, 9, 12, 18, 35, 69)
 PICTURE = Path(__file__).with_name("steps.png")
 
 

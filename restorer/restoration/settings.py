@@ -40,7 +40,7 @@ DECLIP = Settings(sampler="dpm2m", n_steps=3, sigma_max=0.05)
 GENERATE = Settings(n_steps=50, sigma_max=20.0)
 
 Quality = Literal["draft", "standard", "best"]
-QUALITIES: dict[Quality, int] = {"draft": 6, "standard": BWE.n_steps, "best": 18}
+QUALITIES: dict[Quality, int] = {"draft": 5, "standard": BWE.n_steps, "best": 18}
 """Steps where the prior does the work. More bring clearer partials, but by LSD they are alike (`bench/steps.py`)."""
 
 
