@@ -12,8 +12,8 @@ from restorer.restoration.stage import Done
 from restorer.restoration.windows import Tape, Window
 
 WINDOW_S = 3.0
-"""Twice the longest window that social sparsity works in (twice as much again gains 0.03 dB), and no longer than those of
-the prior: who listens at the end of a pipe waits for both."""
+"""Twice the longest window that social sparsity works in (6 s gain 0.03 dB), and no longer than those of the prior: who
+listens at the end of a pipe waits for both."""
 
 
 class ClassicalStage:
