@@ -32,7 +32,7 @@ from restorer.bench.speed import machine
 from restorer.classical.aspade import ASPADE, aspade
 from restorer.classical.extrapolate import extrapolate
 from restorer.classical.janssen import JANSSEN_CLIP, janssen_clip, janssen_gaps
-from restorer.classical.social import SS_EW, SS_PEW, social
+from restorer.classical.social import SS_EW, SS_PEW, social, social_mean
 from restorer.classical.weighted_l1 import weighted_l1
 from restorer.degradation import Gaps, HardClip
 from restorer.errors import UsageError
@@ -47,6 +47,7 @@ DECLIPPERS: dict[str, Declipper] = {
     "SS-EW": lambda y, clip, rate: social(y, clip, rate, SS_EW),
     "SS-EW raw": lambda y, clip, rate: social(y, clip, rate, replace(SS_EW, consistent=False)),
     "SS-PEW": social,
+    "mean SS-PEW": social_mean,
     "SS-PEW raw": lambda y, clip, rate: social(y, clip, rate, replace(SS_PEW, consistent=False)),
     "weighted l1": weighted_l1,
     "Janssen": janssen_clip,
