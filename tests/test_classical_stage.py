@@ -11,7 +11,7 @@ import torch
 
 from restorer.classical.janssen import janssen_gaps
 from restorer.classical.replication import replicate
-from restorer.classical.social import social
+from restorer.classical.social import social_mean
 from restorer.degradation import Gaps, HardClip, LowPass
 from restorer.restoration.batches import Batches, OwnEngine
 from restorer.restoration.classical_stage import WINDOW_S, ClassicalStage
@@ -72,7 +72,7 @@ def test_blocks_do_not_matter_and_what_was_reliable_stays(seconds: float) -> Non
 def test_a_recording_that_fits_into_a_window_is_declipped_as_a_whole(rate: int) -> None:
     signal = np.clip(music(0.9 * WINDOW_S, rate=rate), -THRESHOLD, THRESHOLD)
     out = restore(signal, rate, Declipping(THRESHOLD), WhitePrior(), DECLIP)  # type: ignore[arg-type]
-    expected = social(rows(signal), HardClip.symmetric(THRESHOLD), rate).numpy().T
+    expected = social_mean(rows(signal), HardClip.symmetric(THRESHOLD), rate).numpy().T
     # The change is a difference of two float32 numbers.
     np.testing.assert_allclose(out, expected, atol=1e-7)
     assert np.abs(out).max() > 1.2 * THRESHOLD
@@ -82,7 +82,7 @@ def test_windows_agree_where_they_meet() -> None:
     signal = music(2.2 * WINDOW_S)
     clipped = np.clip(signal, -THRESHOLD, THRESHOLD)
     out, _ = staged(clipped, damage_of(Declipping(THRESHOLD), RATE, RATE), [RATE])
-    whole = social(rows(clipped), HardClip.symmetric(THRESHOLD), RATE).numpy().T
+    whole = social_mean(rows(clipped), HardClip.symmetric(THRESHOLD), RATE).numpy().T
     error, bound = (np.sqrt(np.mean((each - signal) ** 2)) for each in (out, whole))
     assert error < 1.1 * bound  # other windows are other segments, no worse ones
 

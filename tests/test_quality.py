@@ -90,7 +90,7 @@ def test_the_classical_methods_are_told_what_happened(severity):
 
 def test_every_task_has_its_rows():
     assert names("bwe") == ["none", "replication", "auto", "diffusion dc", "diffusion rg", "diffusion dc+rg"]
-    assert names("declip")[:4] == ["none", "SS-EW", "SS-PEW", "A-SPADE"]
+    assert names("declip")[:5] == ["none", "SS-EW", "SS-PEW", "mean SS-PEW", "A-SPADE"]
     swept = methods(("diffusion dc",), sweep=Sweep((2, 3), (0.0, 5.0)))
     assert [each.name for each in swept if each.task == "bwe"] == [
         f"diffusion dc, {n} steps, churn {churn}" for n in (2, 3) for churn in (0, 5)
