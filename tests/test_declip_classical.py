@@ -17,7 +17,7 @@ from restorer.classical import segments as segments_module
 from restorer.classical.aspade import ASPADE, AspadeSettings, aspade
 from restorer.classical.frames import cut, join, tight_window, window_length
 from restorer.classical.janssen import JANSSEN_CLIP, janssen_clip
-from restorer.classical.social import SS_EW, SS_PEW, SocialSettings, _box, social, social_mean
+from restorer.classical.social import SS_EW, SS_PEW, SocialSettings, _box, _loudness, social, social_mean
 from restorer.classical.weighted_l1 import WEIGHTED_L1, WeightedL1Settings, weighted_l1
 from restorer.degradation import HardClip
 from restorer.errors import UsageError
@@ -25,9 +25,9 @@ from restorer.metrics.sdr import clip_to_sdr, sdr, sdr_improvement
 from tests.laws import assert_close, assert_consistent
 
 RATE = 16000
-SHORT_PEW = replace(SS_PEW, window_s=0.064, n_iterations=150, momentum=0.93)
+SHORT_PEW = replace(SS_PEW, window_s=0.064, n_iterations=150)
 SHORT_WINDOWS = (replace(SHORT_PEW, window_s=0.032, frames=5), SHORT_PEW, replace(SHORT_PEW, window_s=0.128, frames=3))
-SHORT_EW = replace(SS_EW, window_s=0.064, n_iterations=150, momentum=0.93)
+SHORT_EW = replace(SS_EW, window_s=0.064, n_iterations=150)
 SHORT_ASPADE = replace(ASPADE, window_s=0.064, max_iterations=60)
 
 Method = Callable[[Tensor, HardClip], Tensor]
@@ -108,9 +108,20 @@ def test_several_windows_know_more_than_any_one(seed: int) -> None:
     mean of the three is nearer than the best of them."""
     x = sum((pad(tones(seed + 10 * k, 6400 - 1500 * k), (1500 * k, 0)) for k in range(4)), torch.zeros(1, 6400))
     x = x + 0.01 * torch.randn(x.shape, generator=torch.Generator().manual_seed(seed))
-    y, clip = clipped_to(x, 3.0)
+    y, clip = clipped_to(x, 5.0)
     alone = [sdr(x[0].numpy(), social(y, clip, RATE, each)[0].numpy()) for each in SHORT_WINDOWS]
     assert sdr(x[0].numpy(), METHODS["mean pew"](y, clip)[0].numpy()) > 0.3 + max(alone)
+
+
+@pytest.mark.parametrize("times", [0.3, 1.0, 3.0])
+def test_how_loud_a_signal_was_is_told_by_how_much_was_clipped(times: float) -> None:
+    """Of noise to a tenth, wherever in a recording it is loud; of what is clipped throughout, no more than four times
+    the level."""
+    noise = times * torch.randn(1, 40000, generator=torch.Generator().manual_seed(0)).clamp(-4, 4)
+    recording = torch.cat([torch.zeros(1, 30000), noise, 0.1 * noise], dim=1)
+    clipped = (recording.abs() >= 1).float()
+    assert float(_loudness(clipped, 8192)) == pytest.approx(times, rel=0.1)
+    assert 3 < float(_loudness(torch.ones(1, 10000), 1024)) < 4
 
 
 @every_method
@@ -221,7 +232,6 @@ def test_windows_are_powers_of_two() -> None:
         lambda: SocialSettings(start=0.001, stop=0.01),
         lambda: SocialSettings(stop=0.0),
         lambda: SocialSettings(n_iterations=0),
-        lambda: SocialSettings(momentum=1.0),
         lambda: WeightedL1Settings(step=0.0),
         lambda: window_length(0.0001, RATE),
         lambda: window_length(0.1, math.inf),

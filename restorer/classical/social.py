@@ -2,7 +2,8 @@
 
 Source: Siedenburg, Kowalski, Doerfler 2014, "Audio declipping with social sparsity" (SS-EW, SS-PEW); overlap
 and neighbourhood of the survey of Zaviska et al. 2021. Ours: the threshold falls at every iteration and the momentum is
-never restarted, which takes a few hundred iterations where the survey allows 10 000; and the mean over several windows.
+never restarted, which takes a few hundred iterations where the survey allows 10 000; thresholds and iterations follow
+from how much was clipped; and the mean over several windows.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from restorer.classical.frames import check_waveform, cut, join, tight_window, window_length
+from restorer.classical.frames import check_waveform, cut, framed, join, tight_window, window_length
 from restorer.classical.segments import by_segments
 from restorer.degradation import HardClip
 from restorer.errors import UsageError
@@ -24,10 +25,11 @@ from restorer.errors import UsageError
 @dataclass(frozen=True)
 class SocialSettings:
     """`window_s`: window in seconds, taken to the nearest power of two in samples. `frames`, `bins`: neighbourhood in
-    time and frequency, odd; 1 and 1 judge every coefficient alone (EW). `start`, `stop`: the threshold falls from one
-    to the other, geometrically, in units of the spectral peak of a sine as loud as the clip level. `momentum`: in
-    [0, 1), what is kept of the last change. `consistent`: whether the estimate is projected onto what was measured;
-    the published methods return it raw, reliable samples changed as well.
+    time and frequency, odd; 1 and 1 judge every coefficient alone (EW). The threshold falls geometrically, from `start`
+    times the spectral peak of a sine as loud as the clip level, below which clipping's own overtones are, to `stop`
+    times that of a sine as loud as the signal is taken to have been. `n_iterations`: at most; what was clipped less
+    takes fewer. `consistent`: whether the estimate is projected onto what was measured; the published methods return it
+    raw, reliable samples changed as well.
 
     Raises UsageError for values outside these ranges.
     """
@@ -36,9 +38,8 @@ class SocialSettings:
     frames: int = 7
     bins: int = 3
     start: float = 0.03
-    stop: float = 0.00025
+    stop: float = 0.00006
     n_iterations: int = 450
-    momentum: float = 0.98
     consistent: bool = True
 
     def __post_init__(self) -> None:
@@ -48,8 +49,6 @@ class SocialSettings:
             raise UsageError(f"thresholds from {self.start:g} to {self.stop:g}: must be above 0 and must not rise")
         if not (self.n_iterations > 0 and 0 < self.window_s < math.inf):
             raise UsageError(f"{self.n_iterations} iterations, window {self.window_s:g} s: both must be above 0")
-        if not 0 <= self.momentum < 1:
-            raise UsageError(f"momentum {self.momentum:g}: must be in [0, 1); 0.98 is usual")
 
 
 SS_PEW = SocialSettings()
@@ -61,6 +60,17 @@ SS_PEW_WINDOWS = (
     replace(SS_PEW, window_s=1.486, frames=3),
 )
 """For `social_mean`: short windows follow onsets, long ones tell the notes of a chord apart."""
+
+_ITERATIONS = 200
+"""For a signal as loud as its clip level, in proportion for others: an iteration raises peaks by so much."""
+
+_FEWEST = 100
+
+_FORGOTTEN = 9
+"""How often the momentum's memory passes during all iterations."""
+
+_LARGEST_SHARE = 0.8
+"""Of clipped samples, from which on no more is concluded: a signal four times as loud as its clip level."""
 
 
 def social(y: Tensor, clip: HardClip, sample_rate: float, settings: SocialSettings = SS_PEW) -> Tensor:
@@ -77,7 +87,9 @@ def social(y: Tensor, clip: HardClip, sample_rate: float, settings: SocialSettin
     window = tight_window(length, y)
 
     def declip(y: Tensor, known: Tensor, clip: HardClip, level: Tensor) -> Tensor:
-        return _shrunk(y, known, clip, level, window, settings)
+        loudness = _loudness(clip.clipped(y).to(y), length)[:, 0].tolist()
+        rows = zip(y[:, None], *_consistent(y, known, clip), level, loudness, strict=True)
+        return torch.cat([_shrunk(*row, window, settings) for row in rows])
 
     estimate = by_segments(y, clip, length, declip)
     return clip.project(estimate, y) if settings.consistent else estimate
@@ -95,27 +107,53 @@ def social_mean(
     return clip.project(mean, y)
 
 
+def _loudness(clipped: Tensor, length: int) -> Tensor:
+    """(rows, 1): how loud a signal was where it was loudest, its root mean square re the level that it was clipped at.
+
+    clipped: (rows, time), 1 where it was. From the share of clipped samples in the worst frame of `length` samples, as
+    if samples were normally distributed. 0 where none is clipped.
+    """
+    share = framed(clipped, length).mean(-1).amax(-1, keepdim=True).clamp(max=_LARGEST_SHARE)
+    return 1 / (math.sqrt(2) * torch.erfinv(1 - share))
+
+
+def _consistent(y: Tensor, known: Tensor, clip: HardClip) -> tuple[Tensor, Tensor]:
+    """The least and the greatest value (rows, 1, time) that every sample may have had; any where nothing is `known`."""
+    anything = torch.full_like(y, math.inf)
+    at_least, at_most = (clip.project(bound, y).where(known > 0, bound) for bound in (-anything, anything))
+    return at_least[:, None], at_most[:, None]
+
+
 def _shrunk(
-    y: Tensor, known: Tensor, clip: HardClip, level: Tensor, window: Tensor, settings: SocialSettings
+    y: Tensor,
+    at_least: Tensor,
+    at_most: Tensor,
+    level: Tensor,
+    loudness: float,
+    window: Tensor,
+    settings: SocialSettings,
 ) -> Tensor:
-    """Iterative shrinkage of (rows, time), of which `known` (1 or 0) was measured; `level` (rows, 1).
+    """Iterative shrinkage of (1, time), clipped at `level` (1,), of a signal that was `loudness` times as loud.
 
     Gradient step on the distance to the consistent set (half its square has the gradient x - project(x), Lipschitz
     constant 1 under a tight frame), shrinkage, momentum.
     """
     length = window.numel()
-    peak = level[..., None] * (window.sum() / (2 * math.sqrt(length)))  # of a sine, in an orthonormal DFT
-    ratio = settings.stop / settings.start
+    peak = level * (window.sum() / (2 * math.sqrt(length)))  # of a sine, in an orthonormal DFT
+    n_iterations = min(settings.n_iterations, max(_FEWEST, round(_ITERATIONS * loudness)))
+    momentum = max(0.0, 1 - _FORGOTTEN / n_iterations)
+    ratio = settings.stop * loudness / settings.start
 
     # From silence the momentum would overshoot, and nothing pulls a peak down that is too high.
     last = torch.fft.rfft(cut(y, window), norm="ortho")
     z = last
-    for i in range(settings.n_iterations):
-        threshold = settings.start * ratio ** (i / max(1, settings.n_iterations - 1)) * peak
+    for i in range(n_iterations):
+        threshold = settings.start * ratio ** (i / max(1, n_iterations - 1)) * peak
         x = join(torch.fft.irfft(z, n=length, norm="ortho"), window, y.shape[-1])
-        z = z + torch.fft.rfft(cut((clip.project(x, y) - x) * known, window), norm="ortho")
+        z = z + torch.fft.rfft(cut(x.clamp(at_least, at_most) - x, window), norm="ortho")
         now = z * _gain(z, threshold, settings)
-        z = torch.lerp(last, now, 1 + settings.momentum)
+        # As real numbers: a complex lerp takes four times as long.
+        z = torch.view_as_complex(torch.lerp(torch.view_as_real(last), torch.view_as_real(now), 1 + momentum))
         last = now
     return join(torch.fft.irfft(last, n=length, norm="ortho"), window, y.shape[-1])
 
