@@ -111,6 +111,12 @@ REFUSED = {
 }
 
 
+@pytest.mark.parametrize("wrong", [{"method": "foo"}, {"guidance": "foo"}, {"sampler": "euler"}, {"n_steps": -1}])
+def test_settings_that_no_one_knows_are_refused(wrong):
+    with pytest.raises(UsageError, match=str(*wrong.values())):
+        replace(BWE, **wrong)
+
+
 @pytest.mark.parametrize("case", REFUSED)
 def test_an_array_that_is_no_recording_is_refused(case):
     samples, rate, error, message = REFUSED[case]

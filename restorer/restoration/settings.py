@@ -1,8 +1,9 @@
 """How to sample: values, and the presets that were measured to be good."""
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
+from restorer.errors import UsageError
 from restorer.restoration.task import BandwidthExtension, Declipping, Inpainting, Repair, Task
 
 Guidance = Literal["dc", "rg", "dc+rg"]
@@ -19,6 +20,8 @@ class Settings:
     cfg_scale: of classifier-free guidance, where the prior is told what is known; 1: none. cfg_levels: from and up to
     which noise level.
     method: who restores, the prior or a classical method; auto: in each window the one that was measured to be better.
+
+    Raises UsageError for a word that is none of these and for fewer than 0 steps.
     """
 
     method: Method = "auto"
@@ -32,6 +35,13 @@ class Settings:
     churn: float = 0.0
     cfg_scale: float = 1.0
     cfg_levels: tuple[float, float] = (0.3, 1.8)
+
+    def __post_init__(self) -> None:
+        for name, known in (("method", Method), ("guidance", Guidance), ("sampler", SamplerName)):
+            if (word := getattr(self, name)) not in get_args(known):
+                raise UsageError(f"{name} {word!r} is unknown; choose of: {', '.join(get_args(known))}")
+        if self.n_steps < 0:
+            raise UsageError(f"{self.n_steps} steps: must be 0 or more")
 
 
 BWE = Settings(n_steps=9, sigma_max=5.0, cfg_scale=2.0)
