@@ -119,6 +119,22 @@ def test_gaps_are_light_where_they_are_short_and_far_from_long_ones() -> None:
     assert split_gaps([]) == ([], [])
 
 
+def test_what_is_near_to_what_is_near_to_a_long_gap_goes_along() -> None:
+    """Else autoregression would learn from the silence of the one between."""
+    chain = [(1.0, 1.5), (1.6, 1.7), (1.75, 1.8)]
+    assert split_gaps([*chain, (2.1, 2.15)]) == ([(2.1, 2.15)], chain)
+
+
+@pytest.mark.parametrize("gaps_s", [((1.0, 1.1), (1.10001, 1.2)), ((0.3, 0.300005), (0.300006, 0.30001))])
+def test_gaps_that_meet_in_a_sample_are_one(gaps_s: tuple[tuple[float, float], ...]) -> None:
+    signal = music(2.0)
+    out = restore(signal, RATE, Inpainting(gaps_s), WhitePrior(), replace(INPAINT, n_steps=1))  # type: ignore[arg-type]
+    first, stop = round(gaps_s[0][0] * RATE), max(round(gaps_s[1][1] * RATE), round(gaps_s[0][0] * RATE) + 1)
+    np.testing.assert_array_equal(out[: first - 64], signal[: first - 64])
+    np.testing.assert_array_equal(out[stop + 64 :], signal[stop + 64 :])
+    assert not np.array_equal(out[first:stop], signal[first:stop])
+
+
 CLIP = Declipping(THRESHOLD)
 GAPS = Inpainting(((1.0, 1.01), (2.0, 2.3)))
 

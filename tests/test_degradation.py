@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -256,6 +258,18 @@ class TestLevelAndTime:
         A = Gaps(((5, 10),), fade=2).on([-3, 100], 20)
         assert A.weights(20)[0].nonzero().flatten().tolist() == list(range(6, 15))
         assert float(A.weights(20)[1].abs().max()) == 0
+
+    @settings(deadline=None, max_examples=25)
+    @given(spans=gaps(), fade=st.integers(0, 80), before=st.integers(0, 700), beyond=st.integers(0, 700))
+    def test_beyond_the_recording_a_window_hears_its_gaps_mirrored(
+        self, spans: tuple[tuple[int, int], ...], fade: int, before: int, beyond: int
+    ) -> None:
+        A = Gaps(spans, fade)
+        inside = A.weights(300)[0].numpy()
+        mirrored = np.pad(inside, (before, beyond), mode="symmetric")
+        np.testing.assert_array_equal(replace(A, end=300).on([-before], 0).weights(before + 300 + beyond)[0], mirrored)
+        if before <= 300:  # whoever does not know the end yet hears nothing beyond it
+            np.testing.assert_array_equal(A.on([-before], 0).weights(before + 300)[0], mirrored[: before + 300])
 
     def test_no_gap_changes_nothing(self) -> None:
         x = noise(2, 50, 1)

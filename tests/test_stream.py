@@ -5,8 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from torch import Tensor
 
 from restorer.dsp.filters import crossover_lowpass, kaiser_lowpass
+from restorer.dsp.known import Known
 from restorer.errors import UsageError
 from restorer.restoration.damage import widened
 from restorer.restoration.settings import BWE, DECLIP, INPAINT, Method, Settings
@@ -233,6 +235,24 @@ def test_a_short_gap_is_bridged_as_well_at_any_rate(rate: int) -> None:
     out = restored(damaged, Inpainting(((1.5, 1.51),)), INPAINT, rate)
     error = (out - signal)[first:stop]
     assert 10 * np.log10(np.square(signal[first:stop]).mean() / np.square(error).mean()) > 20
+
+
+@pytest.mark.parametrize("gap", [(0.0, 0.2), (0.05, 0.25), (2.8, 3.0), (2.75, 2.95)])
+def test_beyond_the_ends_the_image_of_a_gap_is_no_more_known_than_the_gap(gap: tuple[float, float]) -> None:
+    """A window hears the recording mirrored there; told as known, the gap's own silence would quieten what fills it."""
+    unknown = []
+
+    class Listening(WhitePrior):
+        def __call__(self, x: Tensor, sigma: Tensor, known: Known | None = None) -> Tensor:
+            assert known is not None
+            unknown.append(int((known.where == 0).sum()))
+            return super().__call__(x, sigma, known)
+
+    restore(music(3 * RATE), RATE, Inpainting((gap,)), Listening(), replace(INPAINT, n_steps=1))  # type: ignore[arg-type]
+    first, stop = (round(at * RATE) for at in gap)
+    heard = np.arange((first + stop) // 2 - 2048, (first + stop) // 2 + 2048)
+    heard = np.minimum(np.maximum(heard, -1 - heard), 2 * 3 * RATE - 1 - heard)  # mirrored at both ends
+    assert min(unknown) >= ((first <= heard) & (heard < stop)).sum() > stop - first
 
 
 def test_gaps_that_meet_once_they_are_widened_are_one() -> None:

@@ -23,7 +23,8 @@ class Gaps:
 
     `fade`: samples outside each edge of a gap over which `project` passes from y to x by a raised cosine. A hard edge
     is broadband, and whitening amplifies it. 0 gives the exact projection.
-    `starts`: the absolute first sample of every item of the batch; one start serves a batch of any size.
+    `starts`: the absolute first sample of every item of the batch; one start serves a batch of any size. Before sample
+    0, and from `end` on if it is given, an item hears the recording mirrored, gaps and all.
 
     Laws: linear, A(A(x)) = A(x), independent of level; `project` with fade 0 is the nearest x' with A(x') = y, and with
     a fade A(project(x, y)) = y holds beyond the fades.
@@ -33,6 +34,7 @@ class Gaps:
     spans: tuple[Span, ...]
     fade: int = 64
     starts: tuple[int, ...] = (0,)
+    end: int | None = None
     _placed: dict[tuple[int, torch.dtype, torch.device], tuple[Tensor, Tensor]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )  # the masks already made: a sampler asks for the same ones at every step
@@ -89,6 +91,19 @@ class Gaps:
 
     def _row(self, start: int, length: int) -> NDArray[np.float64]:
         """The weights of one window."""
+        places = self._mirrored(np.arange(start, start + length))
+        first = int(places.min(initial=start))
+        return self._inside(first, int(places.max(initial=start)) + 1 - first)[places - first]
+
+    def _mirrored(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The samples of the recording that are heard there."""
+        if self.end is None:
+            return np.where(places < 0, -1 - places, places)
+        places = places % (2 * self.end)
+        return np.minimum(places, 2 * self.end - 1 - places)
+
+    def _inside(self, start: int, length: int) -> NDArray[np.float64]:
+        """The weights of samples of the recording."""
         row = np.zeros(length)
         near = slice(
             bisect_right(self.spans, start - self.fade, key=lambda span: span[1]),

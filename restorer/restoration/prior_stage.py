@@ -60,6 +60,7 @@ class PriorStage:
 
     def finish(self) -> Samples:
         self._heard.append(self._to_prior.finish())
+        self._damage = self._damage.within(max(1, self._heard.end))
         return self._advanced(ended=True)
 
     def _advanced(self, *, ended: bool) -> Samples:

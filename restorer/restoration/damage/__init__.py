@@ -71,6 +71,9 @@ class Damage(Protocol):
     def after(self, known_until: int) -> Self:
         """What is left of the damage once all before that sample has been restored."""
 
+    def within(self, end: int) -> Self:
+        """The same of a recording that ends there; windows hear it mirrored beyond its ends, with its damage."""
+
     def heard(self, original: Samples, start: int) -> Samples:
         """What of the recording's samples from `start` on (file's rate) may be heard."""
 
@@ -157,4 +160,6 @@ def widened(spans: Sequence[tuple[int, int]], by: int) -> tuple[tuple[int, int],
 
 
 def file_spans(gaps_s: Sequence[tuple[float, float]], rate: int) -> tuple[tuple[int, int], ...]:
-    return tuple((round(first * rate), max(round(stop * rate), round(first * rate) + 1)) for first, stop in gaps_s)
+    """Gaps, in order, in samples, each at least one; those that meet in a sample as one."""
+    spans = [(round(first * rate), max(round(stop * rate), round(first * rate) + 1)) for first, stop in gaps_s]
+    return widened(spans, 0)

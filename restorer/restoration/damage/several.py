@@ -1,7 +1,7 @@
 """Several kinds of damage in one recording, repaired in one pass: one composed operator, one posterior."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
 
@@ -83,6 +83,9 @@ class Several:
 
     def after(self, known_until: int) -> Self:
         return self
+
+    def within(self, end: int) -> Self:
+        return self if self.spans is None else replace(self, spans=self.spans.within(end))
 
     def heard(self, original: Samples, start: int) -> Samples:
         return original if self.spans is None else self.spans.heard(original, start)

@@ -33,6 +33,9 @@ class _Anywhere:
     def after(self, known_until: int) -> Self:
         return self
 
+    def within(self, end: int) -> Self:
+        return self
+
     def heard(self, original: Samples, start: int) -> Samples:
         return original
 
@@ -85,6 +88,9 @@ class LostSpans:
     def after(self, known_until: int) -> Self:
         left = ((max(first, known_until), stop) for first, stop in self.degradation.spans if stop > known_until)
         return replace(self, degradation=replace(self.degradation, spans=tuple(left)))
+
+    def within(self, end: int) -> Self:
+        return replace(self, degradation=replace(self.degradation, end=end))
 
     def heard(self, original: Samples, start: int) -> Samples:
         # In a gap the recording's own samples are not to be trusted, and may not even be finite music.
