@@ -165,6 +165,18 @@ def test_channels_are_heard_by_themselves_and_silence_says_nothing(prior):
     assert np.isfinite(listening(prior).hear(0 * samples[:, :1], 0)).all()
 
 
+def test_next_to_silence_before_or_within_the_music_says_nothing_of_it(prior):
+    """A transfer that begins with its converter's own noise, a fade of 120 dB."""
+    music, floor = [recording(prior, seed) for seed in range(3)], listening(prior)
+    expected = [floor.hear(each, 0) for each in music]
+    led_in = listening(prior)
+    for _ in range(4):
+        led_in.hear(1e-6 * recording(prior, 9), 0)
+    heard = [led_in.hear(music[0], 0), led_in.hear(music[1], 0)]
+    led_in.hear(1e-6 * recording(prior, 9), 0)
+    np.testing.assert_allclose([*heard, led_in.hear(music[2], 0)], expected, atol=1e-4)
+
+
 @pytest.mark.parametrize("task", [GAP, Declipping(0.1)])
 def test_beside_a_gap_floors_are_heard_and_of_clipping_none_is_missing(prior, task):
     assert listening(prior, task).hear(recording(prior, 0), 0) is None

@@ -20,6 +20,9 @@ from restorer.restoration.damage import Damage
 _BENEFIT = 10**0.1
 """Of the doubt: a floor is measured to a decibel. Else each step would add what chance alone has hidden."""
 
+_SILENT_DB = 45.0
+"""Below the loudest so far; lower, re the music, no noise floor is told apart."""
+
 
 def keeping_floor(
     prior: Prior, expected: Tensor, audible: Audible, missing: Callable[[Tensor], Tensor], noise: KeyedNoise
@@ -49,7 +52,8 @@ class RecordingFloor:
 
     Hiss is steady, so that what a window lets expect holds for those after it: expected is the mean of what this one
     and all before it let expect. Only as far as a window's lows depart from their own mean, its highs are expected to
-    depart too, as much as they do in the corpus: a lot just above the cutoff, hardly at the top.
+    depart too, as much as they do in the corpus: a lot just above the cutoff, hardly at the top. A window of next to
+    silence, before the music or after it, lets expect nothing for others.
     """
 
     def __init__(self, prior: Prior, damage: Damage, channels: int) -> None:
@@ -59,6 +63,7 @@ class RecordingFloor:
         bands = len(self._floors.mean)
         self._count = torch.zeros(channels, 1, dtype=torch.float64)
         self._expected, self._heard = torch.zeros(2, channels, bands, dtype=torch.float64)
+        self._loudest_db = torch.full((channels, 1), -math.inf, dtype=torch.float64)
 
     def hear(self, samples: Samples, start: int) -> NDArray[np.float32] | None:
         """(channels, bands): what to expect of a window, in dB, whitened. None: what its own surroundings tell is best.
@@ -75,11 +80,16 @@ class RecordingFloor:
         sounds = any_heard[:, None] & (level > 0)
         bands = sounds & heard_bands(self._prior.sample_rate, audible.below_hz)
         level_db = 20 * torch.log10(level.clamp(min=1e-9)).double()
-        heard = floors_db + level_db
-        self._count += sounds
-        self._heard += sounds * heard
-        self._expected += sounds * (self._floors.expected(floors_db, bands) + level_db)
-        windows = self._count.clamp(min=1)
-        departing = self._floors.departing(heard - self._heard / windows, bands)
-        expected: NDArray[np.float32] = (self._expected / windows + departing).float().numpy()
-        return expected
+        heard, expected = floors_db + level_db, self._floors.expected(floors_db, bands) + level_db
+        sums = (self._count, self._heard, self._expected)
+        loudest_db = torch.maximum(self._loudest_db, level_db.where(sounds, -math.inf))
+        for total in sums:  # nothing, where all before was next to silence
+            total *= loudest_db <= self._loudest_db + _SILENT_DB
+        self._loudest_db = loudest_db
+        new = (self._count + sounds, self._heard + sounds * heard, self._expected + sounds * expected)
+        for total, with_this in zip(sums, new, strict=True):
+            total.copy_(with_this.where(level_db > loudest_db - _SILENT_DB, total))
+        windows = new[0].clamp(min=1)
+        departing = self._floors.departing(heard - new[1] / windows, bands)
+        result: NDArray[np.float32] = (new[2] / windows + departing).float().numpy()
+        return result
