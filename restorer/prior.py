@@ -114,6 +114,8 @@ class Prior(nn.Module):
         damage and hiss change the highs more than the lows. Else the standard deviation. 0 for silence.
         """
         heard = audible.mask(x)
+        # An offset is no music; whitened it would be louder than it, and the taper spreads it over the lowest bins.
+        x = x - (x * heard).sum(-1, keepdim=True) / heard.sum(-1, keepdim=True).clamp(min=1)
         variance = (x * heard).square().sum(-1, keepdim=True) / heard.sum(-1, keepdim=True).clamp(min=1)
         if not self.whitened:
             return variance.sqrt()

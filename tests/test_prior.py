@@ -224,6 +224,7 @@ def test_the_level_follows_a_gain_and_is_zero_for_silence(prior):
     x = noise(2, 4096)
     torch.testing.assert_close(prior.level(3 * x), 3 * prior.level(x))
     assert not prior.level(torch.zeros(2, 4096)).any()
+    torch.testing.assert_close(prior.level(x + 30), prior.level(x), rtol=1e-3, atol=0)  # an offset is not heard
     assert prior.level(torch.sin(torch.arange(4096.0) * 2.5)[None]) > 0.05  # treble alone is not silence
 
 
