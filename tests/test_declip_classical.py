@@ -124,6 +124,11 @@ def test_how_loud_a_signal_was_is_told_by_how_much_was_clipped(times: float) -> 
     assert 3 < float(_loudness(torch.ones(1, 10000), 1024)) < 4
 
 
+def test_a_recording_shorter_than_a_window_is_as_loud_as_it_is() -> None:
+    clipped = (torch.randn(1, 3000, generator=torch.Generator().manual_seed(0)).abs() > 1).float()
+    assert torch.equal(_loudness(clipped, 8192), _loudness(clipped, 3000))
+
+
 @every_method
 def test_a_window_cut_from_sound_is_not_taken_to_begin_in_silence(method: Method) -> None:
     """Beyond its ends nothing is known: the first and last 30 ms of a steady chord come out better, by 3 dB and more

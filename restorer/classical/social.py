@@ -113,7 +113,8 @@ def _loudness(clipped: Tensor, length: int) -> Tensor:
     clipped: (rows, time), 1 where it was. From the share of clipped samples in the worst frame of `length` samples, as
     if samples were normally distributed. 0 where none is clipped.
     """
-    share = framed(clipped, length).mean(-1).amax(-1, keepdim=True).clamp(max=_LARGEST_SHARE)
+    heard = min(length, clipped.shape[-1])  # beyond the ends nothing is, clipped or not
+    share = (framed(clipped, length).sum(-1) / heard).amax(-1, keepdim=True).clamp(max=_LARGEST_SHARE)
     return 1 / (math.sqrt(2) * torch.erfinv(1 - share))
 
 
