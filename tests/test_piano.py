@@ -208,6 +208,12 @@ def test_one_stroke_on_two_tracks_is_one_note(tmp_path: Path) -> None:
     assert read_notes(tmp_path / "a.mid").pitch.tolist() == [60, 62]
 
 
+@pytest.mark.parametrize("later_s", [0.0, 0.01, 0.02])
+def test_a_stroke_that_two_tracks_share_sounds_as_long_as_the_longer_one(tmp_path: Path, later_s: float) -> None:
+    write_midi(tmp_path / "a.mid", [(0.5, 1.0, 60, 64), (0.5 + later_s, 0.6, 60, 90), (2.0, 0.5, 60, 64)])
+    np.testing.assert_allclose(read_notes(tmp_path / "a.mid").stop_s, [1.5, 2.5], atol=2e-3)
+
+
 def test_splits_share_nothing_and_cover_all(corpus: Path) -> None:
     names = {split: {p.name for p in performances(corpus, split)} for split in ("train", "validation", "test")}
     assert names["validation"] == {"giantmidi/0.mid"}

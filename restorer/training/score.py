@@ -80,8 +80,11 @@ def read_notes(path: Path) -> Notes:
     keep = (pitch >= LOWEST) & (pitch <= HIGHEST) & (velocity > 0)
     for key in np.unique(pitch):
         same = np.flatnonzero(pitch == key)
-        stop[same[:-1]] = np.minimum(stop[same[:-1]], onset[same[1:]])
-        keep[same[1:]] &= np.diff(onset[same]) > _RESTRUCK_S
+        struck = np.flatnonzero(np.diff(onset[same], prepend=-np.inf) > _RESTRUCK_S)
+        first = same[struck]
+        stop[first] = np.maximum.reduceat(stop[same], struck)
+        stop[first[:-1]] = np.minimum(stop[first[:-1]], onset[first[1:]])
+        keep[np.setdiff1d(same, first)] = False
     return Notes(onset, stop, pitch, velocity)[keep]
 
 
