@@ -160,6 +160,14 @@ def widened(spans: Sequence[tuple[int, int]], by: int) -> tuple[tuple[int, int],
 
 
 def file_spans(gaps_s: Sequence[tuple[float, float]], rate: int) -> tuple[tuple[int, int], ...]:
-    """Gaps, in order, in samples, each at least one; those that meet in a sample as one."""
-    spans = [(round(first * rate), max(round(stop * rate), round(first * rate) + 1)) for first, stop in gaps_s]
-    return widened(spans, 0)
+    """Gaps in samples, each at least one long; those that lie apart in time but not in samples, as one."""
+    spans: list[tuple[int, int]] = []
+    ended_s = 0.0
+    for first_s, stop_s in gaps_s:
+        first = round(first_s * rate)
+        stop = max(round(stop_s * rate), first + 1)
+        if spans and ended_s <= first_s and first <= spans[-1][1]:
+            first = spans.pop()[0]
+        spans.append((first, stop))
+        ended_s = stop_s
+    return tuple(spans)
