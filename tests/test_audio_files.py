@@ -12,6 +12,7 @@ import pytest
 import soundfile
 
 from restorer.audio import AudioFormat, open_reader, open_writer, output_format, probe
+from restorer.audio.chunks import RiffChunks, append_chunks, read_chunks
 from restorer.audio.ffmpeg import FfmpegReader
 from restorer.errors import AudioError, UsageError
 
@@ -133,6 +134,187 @@ def test_ffmpeg_is_streamed_and_stopped(take):
         assert len(reader.read(100)) == 100
         assert len(reader._held) < 1 << 18  # of 65 MB
     assert reader._process.poll() is not None
+
+
+# Channels
+
+
+def told_apart(channels, rate=48000):
+    """Half a second, a channel of which is half as loud again as the one before."""
+    sine = np.sin(2 * np.pi * 60 * np.arange(rate // 2) / rate)
+    return sine[:, None] * 0.05 * 1.5 ** np.arange(channels)
+
+
+def by_ffmpeg(path, channels):
+    words = ["ffmpeg", "-v", "error", "-i", path, "-c:a", "pcm_f64le", "-f", "f64le", "-"]
+    raw = subprocess.run(words, check=True, capture_output=True).stdout
+    return np.frombuffer(raw, "<f8").reshape(-1, channels)
+
+
+def loudness(samples):
+    """Of each channel, so that one of `told_apart` is at 1, 2, 3..."""
+    return 1 + np.log(np.sqrt(2 * np.mean(samples**2, axis=0)) / 0.05) / np.log(1.5)
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize(
+    "layout", ["2.1", "4.0", "quad", "FL+FR+FC+BL", "5.0(side)", "5.1", "5.1(side)", "6.1", "7.1(wide)"]
+)
+def test_ffmpeg_hands_over_the_channels_as_they_are(tmp_path, layout):
+    channels = {"2.1": 3, "6.1": 7, "7.1(wide)": 8}.get(layout, 4 + layout.startswith("5.") + ("5.1" in layout))
+    soundfile.write(tmp_path / "in.wav", told_apart(channels), 48000, "PCM_24")
+    numbered = "|".join(map(str, range(channels)))
+    path = convert(tmp_path / "in.wav", tmp_path / "a.wv", "-af", f"channelmap={numbered}:{layout}")
+    with open_reader(path) as reader:
+        assert isinstance(reader, FfmpegReader)
+        assert np.array_equal(everything(reader), soundfile.read(tmp_path / "in.wav")[0])
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("channels", [3, 4, 5, 6, 7, 8, 12])
+def test_channels_that_nobody_named_are_as_they_are(tmp_path, channels):
+    soundfile.write(tmp_path / "in.wav", told_apart(channels) / 10, 48000, "PCM_24")
+    path = convert(tmp_path / "in.wav", tmp_path / "a.mka", "-c:a", "pcm_s24le")
+    assert np.array_equal(whole(path), soundfile.read(tmp_path / "in.wav")[0])
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize(("first", "second"), [(1, 2), (2, 1)])
+def test_the_number_of_channels_is_that_of_the_beginning(take, first, second):
+    parts = [convert(take, take.parent / f"{n}.aac", "-ac", str(n)).read_bytes() for n in (first, second)]
+    (take.parent / "both.aac").write_bytes(b"".join(parts))
+    got = whole(take.parent / "both.aac")
+    assert got.shape[1] == first
+    assert abs(len(got) / 44100 - 6) < 0.2
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize(("codec", "channels"), [*(("libvorbis", n) for n in range(1, 9)), ("libopus", 6)])
+def test_ogg_is_read_in_the_order_of_wav(tmp_path, codec, channels):
+    soundfile.write(tmp_path / "in.wav", told_apart(channels), 48000, "PCM_24")
+    bits = ["-b:a", f"{96 * channels}k"]
+    path = convert(tmp_path / "in.wav", tmp_path / "a.ogg", "-c:a", codec, *bits)
+    with open_reader(path) as reader:
+        assert not isinstance(reader, FfmpegReader)
+        got = loudness(everything(reader))
+    np.testing.assert_allclose(got, loudness(by_ffmpeg(path, channels)), atol=0.05)
+    assert list(np.argsort(got)) == list(range(channels))
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+@pytest.mark.parametrize("channels", range(1, 9))
+def test_ogg_is_written_in_the_order_of_vorbis(tmp_path, subtype, channels):
+    store(tmp_path / "a.ogg", AudioFormat("OGG", subtype, 48000, channels), told_apart(channels))
+    ours = loudness(whole(tmp_path / "a.ogg"))
+    np.testing.assert_allclose(loudness(by_ffmpeg(tmp_path / "a.ogg", channels)), ours, atol=0.05)
+    assert list(np.argsort(ours)) == list(range(channels))
+
+
+@needs_ffmpeg
+def test_opus_of_no_loudspeakers_keeps_its_order(tmp_path):
+    soundfile.write(tmp_path / "in.wav", told_apart(6), 48000, "PCM_24")
+    options = ["-c:a", "libopus", "-mapping_family", "255", "-b:a", "576k"]
+    got = loudness(whole(convert(tmp_path / "in.wav", tmp_path / "a.opus", *options)))
+    np.testing.assert_allclose(got, 1 + np.arange(6), atol=0.3)
+
+
+# Chains of Ogg files
+
+
+def chain(folder, *links):
+    path = folder / "chain.ogg"
+    path.write_bytes(b"".join(link.read_bytes() for link in links))
+    return path
+
+
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+@pytest.mark.parametrize("channels", [2, 6])
+@pytest.mark.parametrize("size", [777, 10**6])
+def test_all_of_a_chain_is_read(tmp_path, subtype, channels, size):
+    form = AudioFormat("OGG", subtype, 48000, channels)
+    links = [tmp_path / f"{i}.ogg" for i in range(3)]
+    for i, path in enumerate(links):
+        store(path, form, (i + 1) / 3 * told_apart(channels))
+    path = chain(tmp_path, *links)
+    assert probe(path).format == form
+    assert probe(path).frames is None
+    assert np.array_equal(whole(path, size), np.concatenate([whole(link) for link in links]))
+
+
+def test_a_chain_with_a_damaged_link_says_so(tmp_path):
+    store(tmp_path / "a.ogg", AudioFormat("OGG", "VORBIS", 48000, 2), told_apart(2))
+    store(tmp_path / "b.ogg", AudioFormat("OGG", "VORBIS", 48000, 2), told_apart(2))
+    spoil(tmp_path / "b.ogg", 0.02, 400)
+    path = chain(tmp_path, tmp_path / "a.ogg", tmp_path / "b.ogg")
+    with pytest.raises(AudioError, match="of which one is damaged"):
+        whole(path)
+
+
+@needs_ffmpeg
+def test_streams_side_by_side_are_no_chain(tmp_path):
+    store(tmp_path / "a.ogg", AudioFormat("OGG", "VORBIS", 48000, 2), told_apart(2))
+    picture = ["-f", "lavfi", "-i", "testsrc=size=64x64:duration=0.5", "-c:v", "libtheora", "-c:a", "copy"]
+    path = convert(tmp_path / "a.ogg", tmp_path / "film.ogg", *picture)
+    assert abs(len(whole(path)) - 24000) < 1000
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(44100, 2), (48000, 1)])
+def test_a_chain_of_several_formats_is_refused(tmp_path, rate, channels):
+    store(tmp_path / "a.ogg", AudioFormat("OGG", "VORBIS", 48000, 2), told_apart(2))
+    store(tmp_path / "b.ogg", AudioFormat("OGG", "VORBIS", rate, channels), told_apart(channels))
+    path = chain(tmp_path, tmp_path / "a.ogg", tmp_path / "b.ogg")
+    for look in (probe, open_reader):
+        with pytest.raises(AudioError, match="several Ogg files, of different sample rates or channels"):
+            look(path)
+
+
+# Recorders that were killed
+
+
+def killed(path, riff_size):
+    """The WAV as a recorder leaves it that had no time to say how long it is."""
+    raw = bytearray(path.read_bytes())
+    at = raw.index(b"data") + 8
+    raw[at - 4 : at] = bytes(4)
+    raw[4:8] = riff_size.to_bytes(4, "little")
+    path.write_bytes(raw)
+
+
+@pytest.mark.parametrize("riff_size", [0, 36, 36 + 3 * 44100 * 4, 0xFFFFFFFF])
+def test_a_wav_of_no_stated_length_is_read_to_its_end(take, riff_size):
+    original = whole(take)
+    killed(take, riff_size)
+    assert probe(take).frames is None
+    assert probe(take).format == AudioFormat("WAV", "PCM_16", 44100, 2)
+    assert np.array_equal(whole(take), original)
+
+
+def test_an_rf64_of_no_stated_length_is_read_to_its_end(tmp_path):
+    path, form = tmp_path / "take.wav", AudioFormat("RF64", "PCM_24", 48000, 2)
+    store(path, form, told_apart(2))
+    original = whole(path)
+    raw = bytearray(path.read_bytes())
+    raw[20:44] = bytes(24)
+    path.write_bytes(raw)
+    assert np.array_equal(whole(path), original)
+
+
+@pytest.mark.parametrize("container", ["WAV", "WAVEX", "RF64"])
+def test_chunks_behind_no_sound_are_no_sound(tmp_path, container):
+    form = AudioFormat(container, "PCM_16", 48000, 2)
+    store(tmp_path / "a.wav", form, np.zeros((0, 2)))
+    append_chunks(tmp_path / "a.wav", RiffChunks(((b"bext", bytes(700)),)))
+    assert probe(tmp_path / "a.wav").frames == 0
+    assert len(whole(tmp_path / "a.wav")) == 0
+    assert read_chunks(tmp_path / "a.wav").names == ["bext"]
+
+
+def test_a_killed_recording_of_another_codec_is_refused(tmp_path):
+    soundfile.write(tmp_path / "a.wav", told_apart(1), 48000, "IMA_ADPCM")
+    killed(tmp_path / "a.wav", 0)
+    with pytest.raises(AudioError, match="codec 0x0011"):
+        open_reader(tmp_path / "a.wav")
 
 
 @pytest.mark.parametrize("container", ["WAV", "FLAC", "OGG", "CAF"])
@@ -483,6 +665,14 @@ def test_odd_names(tmp_path, name):
     store(path, FORM, SOUND)
     assert probe(path).frames == 1000
     assert len(whole(path)) == 1000
+
+
+def test_a_name_is_never_standard_input(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    store(Path("a.wav"), FORM, SOUND)
+    Path("a.wav").rename("-")
+    assert probe(Path("-")).frames == 1000
+    assert len(whole(Path("-"))) == 1000
 
 
 @needs_ffmpeg

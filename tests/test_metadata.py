@@ -9,6 +9,7 @@ import mutagen
 import numpy as np
 import pytest
 import soundfile
+from mutagen.apev2 import APEv2
 from mutagen.flac import FLAC, Picture
 from mutagen.id3 import APIC, COMM, ID3, RVA2, TALB, TCON, TDRC, TIT2, TPE1, TRCK, TXXX
 from mutagen.mp3 import MP3
@@ -109,6 +110,30 @@ def test_from_mp3_to_every_container(tmp_path, mp3, target):
     assert {name: texts.get(name) for name in kept} == {name: [value] for name, value in kept.items()}
     assert covers == [PNG]
     assert not [name for name in texts if "gain" in name or "itun" in name]
+
+
+@pytest.mark.parametrize("name", ["Übertragung", "a=b", "~"])
+@pytest.mark.parametrize("kind", [COMM, TXXX])
+@pytest.mark.parametrize("target", ["FLAC", "OGG", "OPUS"])
+def test_an_odd_name_costs_no_tags(tmp_path, mp3, name, kind, target):
+    tags = ID3(mp3)
+    tags.add(kind(encoding=3, lang="eng", desc=name, text="odd") if kind is COMM else kind(3, name, "odd"))
+    tags.save(mp3)
+    assert carried(mp3, tmp_path / "out", form_of(target)) == ()
+    texts, _ = texts_and_cover(tmp_path / "out")
+    assert texts["title"] == [TEXTS["title"]]
+    assert ["odd"] in texts.values()
+
+
+@needs_ffmpeg
+def test_an_odd_key_of_ape_costs_no_tags(tmp_path, flac):
+    words = ["ffmpeg", "-v", "error", "-i", flac, "-map", "0:a", tmp_path / "a.wv"]
+    subprocess.run(words, check=True)
+    tags = APEv2(tmp_path / "a.wv")
+    tags["a=b"] = "odd"
+    tags.save(tmp_path / "a.wv")
+    assert carried(tmp_path / "a.wv", tmp_path / "out.flac", form_of("FLAC")) == ()
+    assert FLAC(tmp_path / "out.flac").tags["title"] == [TEXTS["title"]]
 
 
 def test_frames_stay_frames(tmp_path, mp3):
@@ -224,6 +249,29 @@ def test_a_damaged_end_costs_nothing(tmp_path, bwf, damage):
     bwf.write_bytes(bwf.read_bytes() + damage)
     carried(bwf, tmp_path / "out.wav", AudioFormat("WAV", "PCM_24", 48000, 2))
     assert list(read_chunks(tmp_path / "out.wav").kept)[:6] == CHUNKS
+
+
+def test_sound_of_unknown_length_is_not_taken_for_chunks(tmp_path, bwf):
+    raw = bytearray(bwf.read_bytes())
+    at = raw.index(b"data") + 8
+    raw[4:8] = raw[at - 4 : at] = bytes(4)
+    raw[at : at + 1000] = bytes(1000)
+    bwf.write_bytes(raw)
+    assert list(read_chunks(bwf).kept) == CHUNKS[:2]
+
+
+def test_zeros_are_not_taken_for_chunks_without_end(bwf):
+    bwf.write_bytes(bwf.read_bytes() + bytes(1 << 20))
+    assert list(read_chunks(bwf).kept)[:6] == CHUNKS
+    assert len(read_chunks(bwf).kept) < 5000
+
+
+def test_a_damaged_id3_costs_no_chunks(tmp_path, bwf):
+    bwf.write_bytes(bwf.read_bytes() + chunk(b"id3 ", b"ID3\4\0\0\0\0\0\xff" + bytes(4)))
+    notes = carried(bwf, tmp_path / "out.wav", AudioFormat("WAV", "PCM_24", 48000, 2))
+    assert [note.startswith("its tags could not be read") for note in notes] == [True]
+    assert list(read_chunks(tmp_path / "out.wav").kept) == CHUNKS
+    assert read_chunks(tmp_path / "out.wav").id3 == b""
 
 
 def test_no_riff_has_no_chunks(flac):

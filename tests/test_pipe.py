@@ -3,10 +3,12 @@
 import io
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -189,10 +191,35 @@ def test_a_listener_of_flac_that_leaves_is_a_broken_pipe():
         sent(writer, STEPS / 32768)
 
 
-@pytest.mark.parametrize(("subtype", "channels"), [("FLOAT", 2), ("PCM_32", 2), ("PCM_16", 9)])
-def test_what_flac_lacks_is_refused(subtype, channels):
+@pytest.mark.parametrize(
+    ("subtype", "channels", "rate"),
+    [("FLOAT", 2, 44100), ("PCM_32", 2, 44100), ("PCM_16", 9, 44100), ("PCM_16", 1, 88201), ("PCM_16", 1, 700_000)],
+)
+def test_what_flac_lacks_is_refused(subtype, channels, rate):
     with pytest.raises(AudioError, match="leave out --format"):
-        FlacStreamWriter(io.BytesIO(), AudioFormat("FLAC", subtype, 44100, channels))
+        FlacStreamWriter(io.BytesIO(), AudioFormat("FLAC", subtype, rate, channels))
+
+
+class Asked(BaseException):
+    """What the handler of a signal raises."""
+
+
+def test_a_request_to_end_is_heard_while_flac_is_written():
+    def ask(number, frame):
+        raise Asked
+
+    before = signal.signal(signal.SIGALRM, ask)
+    sound = np.random.default_rng(0).uniform(-0.9, 0.9, (60 * 44100, 2))
+    try:
+        for delay in np.linspace(0.01, 0.05, 20):
+            with Path(os.devnull).open("wb") as nowhere:
+                writer = FlacStreamWriter(nowhere, AudioFormat("FLAC", "PCM_24", 44100, 2))
+                signal.setitimer(signal.ITIMER_REAL, delay)
+                with pytest.raises(Asked):
+                    sent(writer, sound, size=44100)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 # How soon

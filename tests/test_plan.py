@@ -1,6 +1,7 @@
 """What was named and what will be done: names, trees, collisions."""
 
 import os
+import struct
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,10 @@ from hypothesis import strategies as st
 
 from restorer.errors import AudioError, UsageError
 from restorer.restoration.fit import require_fit
-from restorer.restoration.plan import plan_jobs
+from restorer.restoration.named import Chosen
+from restorer.restoration.plan import plan_jobs, with_room
 from restorer.restoration.task import BandwidthExtension, Declipping, Inpainting
+from restorer.restoration.wanted import LIKE_INPUT, Wanted
 from tests.shell import contents, record
 
 TASK = Declipping(0.5)
@@ -132,6 +135,14 @@ def test_an_input_is_not_the_output_of_another(tmp_path):
         plan_jobs(["a.wav", "a.restored.wav"], None, TASK, overwrite=True)
 
 
+@pytest.mark.parametrize("order", [("a.wav", "a.restored.wav"), ("a.restored.wav", "a.wav")])
+def test_an_input_that_cannot_be_read_is_not_an_output_either(tmp_path, order):
+    record(tmp_path / "a.wav")
+    (tmp_path / "a.restored.wav").write_bytes(b"RIFF, and all that is left of a recording")
+    with pytest.raises(UsageError, match=r"a\.restored\.wav is an input"):
+        plan_jobs(order, None, TASK, overwrite=True)
+
+
 def test_two_inputs_with_one_output_are_refused_before_work_starts(tmp_path):
     for name in ("one/a.wav", "two/a.wav"):
         record(tmp_path / name)
@@ -142,6 +153,54 @@ def test_two_inputs_with_one_output_are_refused_before_work_starts(tmp_path):
 def test_the_same_input_twice_is_one_job(tmp_path):
     record(tmp_path / "a.wav")
     assert planned("a.wav", "a.wav") == {"a.wav": "a.restored.wav"}
+
+
+def test_one_input_by_two_names_is_one_job_where_it_has_one_output(tmp_path):
+    record(tmp_path / "cd" / "a.wav")
+    os.symlink("cd", tmp_path / "link")
+    os.symlink("cd/a.wav", tmp_path / "b.wav")
+    assert planned("cd/a.wav", "./cd/a.wav", "link/a.wav", out="new/") == {"cd/a.wav": "new/a.wav"}
+    assert planned("cd", "./cd", out="new") == {"cd/a.wav": "new/cd/a.wav"}
+    assert planned("cd/a.wav", "b.wav", out="new/") == {"cd/a.wav": "new/a.wav", "b.wav": "new/b.wav"}
+    assert [source for source, _ in refused("one/gone.wav", "two/gone.wav", out="new/")] == [
+        "one/gone.wav", "two/gone.wav",
+    ]  # fmt: skip
+
+
+def test_a_single_file_is_chosen_as_several_are(tmp_path):
+    record(tmp_path / "cd" / "a.wav")
+    assert planned("cd/a.wav", chosen=Chosen(include=("cd/*",))) == {"cd/a.wav": "cd/a.restored.wav"}
+    for chosen in (Chosen(include=("*.flac",)), Chosen(exclude=("a.*",))):
+        with pytest.raises(AudioError, match=r"cd/a\.wav has nothing that --include and --exclude let through"):
+            plan_jobs(["cd/a.wav"], None, TASK, chosen=chosen)
+
+
+def endless(path, gib, bits=16):
+    """A WAV of silence, which takes no room."""
+    size = int(gib * 2**30) // bits * bits
+    form = struct.pack("<HHIIHH", 1, 2, 44100, 44100 * bits // 4, bits // 4, bits)
+    header = b"RIFF" + struct.pack("<I", size + 36) + b"WAVEfmt " + struct.pack("<I", 16) + form
+    path.write_bytes(header + b"data" + struct.pack("<I", size))
+    os.truncate(path, 44 + size)
+
+
+@pytest.mark.parametrize(("gib", "bits", "form"), [(2.1, 16, "rf64"), (1.9, 16, None), (3.1, 24, "rf64")])
+def test_a_wav_that_floating_point_makes_too_long_becomes_rf64(tmp_path, gib, bits, form):
+    endless(tmp_path / "a.wav", gib, bits)
+    for out in (None, "new.wav", "new/"):
+        (job,) = plan_jobs(["a.wav"], out, TASK).jobs
+        assert with_room(job, TASK, LIKE_INPUT) == Wanted(form)
+    assert with_room(job, Inpainting(((1.0, 1.1),)), LIKE_INPUT) == LIKE_INPUT
+
+
+@pytest.mark.parametrize(("out", "wanted"), [(None, Wanted("wav")), (None, Wanted("aiff")), ("new.aiff", LIKE_INPUT)])
+def test_what_4_gib_cannot_hold_is_refused_before_the_work(tmp_path, out, wanted):
+    endless(tmp_path / "a.wav", 2.1)
+    ((_, said),) = refused("a.wav", out=out, wanted=wanted)
+    assert "would pass 4 GiB" in said
+    assert "ask for --format rf64" in said
+    ((_, said),) = refused("a.wav", task=Inpainting(((1.0, 1.1),)), wanted=Wanted("wav", sample_rate=96000))
+    assert "would pass 4 GiB" in said
 
 
 def test_several_inputs_need_a_folder_and_no_stream(tmp_path):

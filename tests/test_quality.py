@@ -185,7 +185,7 @@ def test_a_package_that_is_missing_leaves_a_column_out(monkeypatch):
     find = importlib.util.find_spec
     monkeypatch.setattr(columns, "find_spec", lambda name: None if name in ("zimtohrli", "musicnn") else find(name))
     told = {measure.name: measure.missing for measure in MEASURES}
-    assert told["zimtohrli"] == "zimtohrli is left out: it needs zimtohrli; pip install 'restorer[quality]'"
+    assert told["zimtohrli"] == "zimtohrli is left out: it needs zimtohrli; pip install -e '.[quality]' in the checkout"
     assert "pip install --no-deps musicnn==0.1.0" in told["fad_musicnn"]
     assert told["lsd"] is None
 

@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from restorer.audio.riff import declares_behind
+
 # Of the sound itself, or a guess at its loudness that no longer holds.
 _NOT_KEPT = (b"fmt ", b"data", b"fact", b"ds64", b"JUNK", b"junk", b"PAD ", b"FLLR", b"PEAK", b"levl", b"id3 ", b"ID3 ")
 _TIMED = (b"cue ", b"smpl", b"adtl", b"plst")  # in samples: they hold at one sample rate only
 _LARGEST = 64 << 20  # bytes of one chunk: an absurd size is damage, not metadata
+_MOST = 4096  # chunks: more are no metadata either, but zeros for one
 _TIME_REFERENCE = 338  # where bext has it, in samples since midnight (EBU Tech 3285)
 _MASK = 20  # where the extension of `fmt ` has the loudspeakers of the channels
 _EXTENSIBLE = 0xFFFE
@@ -64,6 +67,16 @@ def read_chunks(path: Path) -> RiffChunks:
     return RiffChunks(tuple(kept), id3, speakers)
 
 
+def is_unfinished(path: Path) -> bool:
+    """Whether a WAV says that it holds no sound, but goes on: what recorded it was killed before it could say how much.
+
+    Raises OSError.
+    """
+    with path.open("rb") as file:
+        *_, (name, start, size) = [(b"", 0, 0), *_chunks(file)]
+        return name == b"data" and size == 0 and file.seek(0, 2) > start
+
+
 def append_chunks(path: Path, chunks: RiffChunks) -> None:
     """Behind what is there. Raises OSError if a RIFF would pass 4 GiB."""
     with path.open("rb+") as file:
@@ -94,21 +107,28 @@ def kind_of(name: bytes, body: bytes) -> bytes:
 
 
 def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
-    """(name, where its body begins, its size)."""
+    """(name, where its body begins, its size), to the sound if that is of unknown length, for nothing is behind it."""
     opening = file.read(12)
     if opening[:4] not in (b"RIFF", b"RF64") or opening[8:] != b"WAVE":
         return
-    long_size = None
-    while len(header := file.read(8)) == 8:
+    riff_size, long_size = struct.unpack("<I", opening[4:8])[0], None
+    for _ in range(_MOST):
+        if len(header := file.read(8)) < 8:
+            return
         name, size = header[:4], struct.unpack("<I", header[4:])[0]
         start = file.tell()
         if name == b"ds64":
-            long_size = struct.unpack("<Q", file.read(16)[8:].ljust(8, b"\0"))[0]
+            riff_size, long_size = struct.unpack("<QQ", file.read(16).ljust(16, b"\0"))
         if name == b"data" and size == 0xFFFFFFFF:
-            if long_size is None:
-                return  # of unknown length: there is nothing behind it
+            if long_size is None or long_size >= 1 << 62:
+                return
             size = long_size
         yield name, start, size
+        if name == b"data" and size == 0:
+            file.seek(start)
+            behind = file.read(4)  # the name of a chunk, or the samples that a killed recorder could not count
+            if not (declares_behind(riff_size, start) and behind.isascii() and behind.decode().isprintable()):
+                return
         file.seek(start + size + size % 2)
 
 

@@ -37,13 +37,14 @@ _CHUNK = 1 << 16
 class FfmpegInfo:
     format: AudioFormat
     tags: Tags
+    layout: str  # ffmpeg's name for the loudspeakers of the channels, perhaps "unknown"
 
 
 def probe_with_ffmpeg(path: Path, name: str) -> FfmpegInfo:
     """The first sound track of a file. Raises AudioError if there is none, or no ffmpeg to look for it."""
     ffprobe = _program("ffprobe", name)
     what = "format=format_name:format_tags:stream_tags:stream=codec_name,sample_fmt,sample_rate,channels,"
-    what += "bits_per_raw_sample"
+    what += "channel_layout,bits_per_raw_sample"
     command = [ffprobe, *_GUARDS, "-select_streams", "a:0", "-show_entries", what, "-of", "json", _source(path)]
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_PROBE_LIMIT_S)
@@ -62,7 +63,8 @@ def probe_with_ffmpeg(path: Path, name: str) -> FfmpegInfo:
     require_sane(rate, channels, name)
     container = found["format"]["format_name"].split(",")[0].upper()
     tags = {**stream.get("tags", {}), **found["format"].get("tags", {})}
-    return FfmpegInfo(AudioFormat(container, _subtype(stream), rate, channels), _known_tags(tags))
+    layout = str(stream.get("channel_layout", "unknown"))
+    return FfmpegInfo(AudioFormat(container, _subtype(stream), rate, channels), _known_tags(tags), layout)
 
 
 class FfmpegReader:
@@ -81,11 +83,13 @@ class FfmpegReader:
         self._given = 0  # frames
         self._fault_at: int | None = None  # bytes received when ffmpeg first reported one
         self._over = False
-        rate, channels = str(info.format.sample_rate), str(info.format.channels)
         command = [_program("ffmpeg", name), "-nostdin", *_GUARDS]
         # one thread: with several, sound from before a fault comes out long after the report of it
         command += ["-threads", "1", "-i", _source(path), "-map", "0:a:0"]
-        command += ["-ar", rate, "-ac", channels, "-c:a", "pcm_f64le", "-f", "f64le", "-"]
+        # should they change on the way; `-ac 4` would be 4.0, to which ffmpeg would mix what is quad
+        command += ["-ar", str(info.format.sample_rate)]
+        command += ["-af", f"aformat=channel_layouts={info.layout}"] if info.layout != "unknown" else []
+        command += ["-c:a", "pcm_f64le", "-f", "f64le", "-"]
         self._reports = tempfile.TemporaryFile()  # noqa: SIM115 (closed in __exit__)
         self._process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._reports, bufsize=0

@@ -4,16 +4,19 @@ import stat
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO, Literal
 
 import soundfile
 
+from restorer.audio.chunks import is_unfinished
 from restorer.audio.ffmpeg import FfmpegReader, probe_with_ffmpeg
 from restorer.audio.format import AudioFormat, AudioInfo, AudioReader, AudioWriter, Tags
+from restorer.audio.links import ChainReader, links
 from restorer.audio.metadata import NO_METADATA, Metadata
 from restorer.audio.pipe import FlacStreamWriter, Pipe
-from restorer.audio.riff import Arriving, read_some
+from restorer.audio.riff import Arriving, read_header, read_some
 from restorer.audio.sndfile import SndfileReader
 from restorer.audio.stream import PcmStreamReader, WavStreamReader, WavStreamWriter, is_other_audio
 from restorer.audio.writer import FileWriter
@@ -31,7 +34,7 @@ def probe(path: Path) -> AudioInfo:
     """
     _require_file(path, streams=False)
     try:
-        with SndfileReader(path, str(path)) as reader:
+        with _open_directly(path, str(path)) as reader:
             return AudioInfo(path, reader.format, reader.frames, reader.tags)
     except soundfile.SoundFileError:
         info = probe_with_ffmpeg(path, str(path))
@@ -115,9 +118,22 @@ def _require_file(path: Path, *, streams: bool) -> bool:
 
 def _open_file(path: Path, name: str, cleanup: Callable[[], object] = lambda: None) -> AudioReader:
     try:
-        return SndfileReader(path, name, cleanup)
+        return _open_directly(path, name, cleanup)
     except soundfile.SoundFileError:
         return FfmpegReader(path, name, cleanup)
+
+
+def _open_directly(path: Path, name: str, cleanup: Callable[[], object] = lambda: None) -> AudioReader:
+    """A reader that needs no ffmpeg. Raises SoundFileError for what libsndfile does not read."""
+    if chain := links(path, name):
+        return ChainReader(path, name, chain, cleanup)
+    if not is_unfinished(path):
+        return SndfileReader(path, name, cleanup)
+    opened = ExitStack()
+    opened.callback(cleanup)
+    source = Arriving(opened.enter_context(path.open("rb")))
+    form, _ = read_header(source, name)
+    return PcmStreamReader(source, name, form, cleanup=opened.close)
 
 
 def _open_stream(

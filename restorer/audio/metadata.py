@@ -122,17 +122,15 @@ NO_METADATA = Metadata(TagSet(), RiffChunks())
 
 def read_metadata(path: Path, form: AudioFormat, known: Tags) -> Metadata:
     """Of a file of this format; known: what its reader found, which counts where mutagen finds nothing."""
+    chunks, found, cuesheet = RiffChunks(), TagSet(), None
+    notes: tuple[str, ...] = ()
     try:
-        chunks = read_chunks(path) if form.container in _RIFF else RiffChunks()
-        if chunks.id3:
-            found, cuesheet = tag_set(ID3(io.BytesIO(chunks.id3))), None
-        elif form.container in _RIFF:
-            found, cuesheet = TagSet(), None
-        else:
+        if form.container not in _RIFF:
             found, cuesheet = _found(path, form)
-        notes: tuple[str, ...] = ()
+        else:
+            chunks = read_chunks(path)  # which are kept even where the ID3 among them is damaged
+            found = tag_set(ID3(io.BytesIO(chunks.id3))) if chunks.id3 else found
     except _Failures as error:
-        chunks, found, cuesheet = RiffChunks(), TagSet(), None
         notes = (f"its tags could not be read ({_reason(error)})",)
     missing = tuple((name.upper(), value) for name, value in known.items() if name.upper() not in found.names)
     missing = tuple(pair for pair in missing if pair[0] != "SOFTWARE")

@@ -1,6 +1,9 @@
 """FLAC on pipes, through libsndfile, which believes that it reads and writes a file that can seek."""
 
+import io
 import struct
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import BinaryIO, Self
 
@@ -53,23 +56,19 @@ class Pipe:
 
 
 class _Sink:
-    """A stream as the file that libsndfile writes FLAC to; what it would mend at the beginning afterwards is dropped.
+    """The file that libsndfile writes FLAC to, on its way to a stream; what it would mend at the beginning is dropped.
 
     So the header says that length and checksum are unknown, as a FLAC that streams may (RFC 9639, 8.2).
     """
 
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
-        self._at = self.sent = 0
-        self._failure: Exception | None = None
+    def __init__(self) -> None:
+        self._at = self._end = 0
+        self._held = bytearray()
 
     def write(self, data: bytes) -> int:
-        try:
-            if self._at == self.sent and self._failure is None:
-                self._stream.write(data)
-                self.sent += len(data)
-        except Exception as error:  # handed on by raise_failure
-            self._failure = error
+        if self._at == self._end:
+            self._held += data
+            self._end += len(data)
         self._at += len(data)
         return len(data)
 
@@ -77,15 +76,17 @@ class _Sink:
         return b""
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        self._at = (0, self._at, self.sent)[whence] + offset
+        self._at = (0, self._at, self._end)[whence] + offset
         return self._at
 
     def tell(self) -> int:
         return self._at
 
-    def raise_failure(self) -> None:
-        if self._failure is not None:
-            raise self._failure
+    def take(self) -> bytes:
+        """What has come since the last time."""
+        taken = bytes(self._held)
+        self._held.clear()
+        return taken
 
 
 class FlacStreamWriter:
@@ -101,11 +102,13 @@ class FlacStreamWriter:
         self.clipped = 0
         self.peak = 0.0
         self.notes: tuple[str, ...] = ()
-        self._stream, self._sink = stream, _Sink(stream)
+        self._stream, self._sink = stream, _Sink()
         self._file: soundfile.SoundFile | None = None
-        if format.bits is None or format.channels > 8 or not soundfile.check_format("FLAC", format.subtype):
+        self._encoder = ThreadPoolExecutor(1)
+        if format.bits is None or not takes_a_frame(format):
             raise AudioError(
-                f"FLAC cannot hold {format.channels} channels of {format.subtype}; leave out --format, to get WAV"
+                f"FLAC cannot hold {format.channels} channels of {format.subtype} at {format.sample_rate} Hz; "
+                "leave out --format, to get WAV"
             )
 
     def write(self, block: Samples) -> Samples:
@@ -113,7 +116,7 @@ class FlacStreamWriter:
         assert self.format.bits is not None
         fixed, clipped = to_fixed(block, self.format.bits)
         if len(fixed):
-            self._opened().write(fixed)
+            self._encode(lambda: self._opened().write(fixed))
             self._send()
         self.frames += len(block)
         self.clipped += clipped
@@ -128,9 +131,13 @@ class FlacStreamWriter:
             )
         return self._file
 
+    def _encode(self, work: Callable[[], object]) -> None:
+        """In a thread of its own, where no signal is handled: what is raised in libsndfile's callbacks is lost."""
+        self._encoder.submit(work).result()
+
     def _send(self) -> None:
         try:
-            self._sink.raise_failure()
+            self._stream.write(self._sink.take())
             self._stream.flush()
         except BrokenPipeError:
             raise
@@ -144,11 +151,24 @@ class FlacStreamWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._file is not None:
-            self._file.close()
+            self._encode(self._file.close)
         elif kind is None:
             self._sink.write(empty_flac(self.format))
+        self._encoder.shutdown()
         if kind is None:
             self._send()
+
+
+def takes_a_frame(form: AudioFormat) -> bool:
+    """Whether libsndfile encodes this: some combinations are refused with the first frame only (FLAC at 88201 Hz)."""
+    try:
+        with soundfile.SoundFile(
+            io.BytesIO(), "w", form.sample_rate, form.channels, form.subtype, None, form.container
+        ) as file:
+            file.write(np.zeros((1, form.channels)))
+    except (soundfile.SoundFileError, ValueError, TypeError, AssertionError):
+        return False
+    return True
 
 
 def empty_flac(form: AudioFormat) -> bytes:

@@ -80,9 +80,9 @@ def read_header(source: Arriving, name: str) -> tuple[AudioFormat, int | None]:
             if form is None:
                 raise AudioError(f"{name} has samples before its format (no `fmt ` chunk); the WAV header is damaged")
             if long_size is not None and size == _UNKNOWN:
-                return form, long_size if 0 < long_size < 1 << 62 else None
-            declared_behind = riff_size not in (0, _UNKNOWN) and riff_size + 8 > position
-            return form, size if _believable(size, declared_behind) else None
+                meant = long_size < 1 << 62 if long_size else declares_behind(riff_size, position)
+                return form, long_size if meant else None
+            return form, size if _believable(size, declares_behind(riff_size, position)) else None
         kept = source.exactly(min(size, _LARGEST_FMT)) if kind in (b"fmt ", b"ds64") else b""
         if kind == b"fmt " and len(kept) < min(size, _LARGEST_FMT):
             break
@@ -91,7 +91,7 @@ def read_header(source: Arriving, name: str) -> tuple[AudioFormat, int | None]:
         if kind == b"fmt ":
             form = _parse_format(kept, "RF64" if opening[:4] == b"RF64" else "WAV", name)
         elif kind == b"ds64" and len(kept) >= 16:
-            long_size = struct.unpack("<Q", kept[8:16])[0]
+            riff_size, long_size = struct.unpack("<QQ", kept[:16])
     raise AudioError(f"{name} ends within its WAV header; it was cut short: send it again")
 
 
@@ -104,6 +104,11 @@ def header(form: AudioFormat) -> bytes:
         body += struct.pack("<H", 0)  # the size of an extension, which every codec but PCM must state
     chunk = b"fmt " + struct.pack("<I", len(body)) + body
     return b"RIFF" + struct.pack("<I", _UNKNOWN) + b"WAVE" + chunk + b"data" + struct.pack("<I", _UNKNOWN)
+
+
+def declares_behind(riff_size: int, position: int) -> bool:
+    """Whether a RIFF of this size has something behind `position`, in bytes: if so, 0 bytes of sound are meant."""
+    return riff_size not in (0, _UNKNOWN) and position < riff_size + 8 < 1 << 62
 
 
 def _believable(size: int, declared_behind: bool) -> bool:

@@ -13,6 +13,7 @@ import soundfile
 from restorer.audio.format import AudioFormat, Samples, Tags, require_sane
 from restorer.audio.pipe import Pipe
 from restorer.audio.samples import require_finite
+from restorer.audio.vorbis import from_vorbis_order, has_vorbis_order
 from restorer.errors import AudioError
 from restorer.hush import hushed
 
@@ -28,7 +29,8 @@ class _Forward(soundfile.SoundFile):  # type: ignore[misc, unused-ignore]
 
 def file_name(path: Path) -> str:
     """What soundfile opens: bytes (not in its annotations) where names are bytes, which need not be UTF-8."""
-    return str(path) if os.name == "nt" else cast(str, os.fsencode(path))
+    named = os.path.join(os.curdir, path)  # `-` alone would be standard input to libsndfile
+    return named if os.name == "nt" else cast(str, os.fsencode(named))
 
 
 class SndfileReader:
@@ -56,6 +58,7 @@ class SndfileReader:
         except AudioError:
             self._file.close()
             raise
+        self._is_vorbis_order = isinstance(file, Path) and has_vorbis_order(file, self.format)
 
     @property
     def truncated(self) -> bool:
@@ -70,7 +73,7 @@ class SndfileReader:
         if frames > 0 and len(block) == 0 and self.frames is not None:
             slack = _MPEG_SLACK if self.format.container == "MP3" else 0
             self._ended_early = self._position + slack < self.frames
-        return block
+        return from_vorbis_order(block) if self._is_vorbis_order else block
 
     def _decode(self, block: Samples) -> int:
         """Fill `block`; how many frames it got. What precedes a truncated end counts, any other fault is raised."""

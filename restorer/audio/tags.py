@@ -133,7 +133,7 @@ def _id3_texts(tags: ID3) -> Iterator[Text]:
         elif kind in _ID3:
             yield from ((_ID3[kind], str(text)) for text in frame.text)
         elif isinstance(frame, COMM):
-            yield from (("COMMENT" if frame.desc == "" else frame.desc, str(text)) for text in frame.text)
+            yield from ((_comment_name(frame.desc), str(text)) for text in frame.text)
         elif isinstance(frame, USLT):
             yield "LYRICS", str(frame.text)
         elif isinstance(frame, TXXX):
@@ -170,7 +170,7 @@ def _asf_texts(tags: ASFTags) -> Iterator[Text]:
 
 def _ape_texts(tags: APEv2) -> Iterator[Text]:
     for key, value in tags.items():
-        name = _APE.get(key.upper(), key.upper())
+        name = _APE.get(key.upper(), _comment_name(key))
         if value.kind == 0:  # text
             yield from (pair for each in value for pair in _counted(name, str(each)))
 

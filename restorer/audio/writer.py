@@ -1,7 +1,6 @@
 """Sound files are written whole or not at all: under a temporary name in the same folder, then renamed."""
 
 import glob
-import io
 import os
 import secrets
 import shutil
@@ -20,15 +19,17 @@ from numpy.typing import NDArray
 from restorer.audio.format import TAG_NAMES, AudioFormat, Samples, Tags, can_write
 from restorer.audio.lock import folders, hidden_name, is_left, lock
 from restorer.audio.metadata import NO_METADATA, Metadata
-from restorer.audio.pipe import empty_flac
+from restorer.audio.pipe import empty_flac, takes_a_frame
 from restorer.audio.samples import as_float, require_finite, to_fixed
 from restorer.audio.sndfile import file_name
+from restorer.audio.vorbis import to_vorbis_order, writes_vorbis_order
 from restorer.errors import AudioError, UsageError
 
 _STEP = 1 << 14  # frames handed to libsndfile at once: its Vorbis encoder overflows the stack with very long blocks
 _CHECK_STEP = 1 << 16  # frames decoded at once when a file is read back
 _LARGEST_32_BIT = (1 << 32) - (1 << 20)  # bytes of sound in a file with 32-bit sizes, leaving room for its header
 _HAS_32_BIT_SIZES = ("WAV", "WAVEX", "AIFF")
+_OPUS_RATES_HZ = (8000, 12000, 16000, 24000, 48000)
 
 _made: set[Path] = set()  # folders that we made, as long as no result is in them
 
@@ -85,8 +86,9 @@ class FileWriter:
         stored, samples = self._stored(block)
         try:
             file = self._file or self._begin()
+            ordered = to_vorbis_order(stored) if writes_vorbis_order(self.format) else stored
             for start in range(0, len(block), _STEP):
-                file.write(stored[start : start + _STEP])
+                file.write(ordered[start : start + _STEP])
         except _Failure as error:
             raise self._failed(error) from error
         self.frames += len(block)
@@ -198,12 +200,10 @@ class FileWriter:
             raise UsageError(f"{self._name} exists already; choose another name, or replace it with --overwrite")
 
     def _require_room(self, more: int) -> None:
-        form = self.format
-        size = (self.frames + more) * form.channels * (form.bits or 0) // 8
-        if form.container in _HAS_32_BIT_SIZES and size > _LARGEST_32_BIT:
+        if not has_room(self.format, self.frames + more):
             raise AudioError(
-                f"{self._name} would pass 4 GiB at {self.frames / form.sample_rate:.0f} s, the most that "
-                f"{form.container} can hold; write RF64, W64 or FLAC instead"
+                f"{self._name} would pass 4 GiB at {self.frames / self.format.sample_rate:.0f} s, the most that "
+                f"{self.format.container} can hold; write RF64, W64 or FLAC instead"
             )
 
     def _failed(self, error: Exception) -> AudioError:
@@ -229,6 +229,12 @@ class FileWriter:
                 self._lock = None
 
 
+def has_room(form: AudioFormat, frames: int) -> bool:
+    """Whether so many frames fit: some containers state their size in 32 bits."""
+    size = frames * form.channels * (form.bits or 0) // 8
+    return form.container not in _HAS_32_BIT_SIZES or size <= _LARGEST_32_BIT
+
+
 def _require_folder(folder: Path, name: str) -> None:
     """Raises AudioError now rather than after an hour's work if `folder` cannot be written or made."""
     try:
@@ -244,18 +250,20 @@ def _require_folder(folder: Path, name: str) -> None:
 
 def _require_writable(form: AudioFormat, name: str) -> None:
     """Raises AudioError if libsndfile cannot write this combination (Opus at 44.1 kHz, 9 channels of FLAC)."""
-    try:
-        if not can_write(form.container, form.subtype):
-            raise ValueError(form)
-        _open(io.BytesIO(), form).close()
-    except (soundfile.SoundFileError, ValueError, TypeError) as error:
+    if not (can_write(form.container, form.subtype) and takes_a_frame(form)):
         raise AudioError(
             f"{name} cannot be written as {form.container} {form.subtype} with {form.channels} channels at "
-            f"{form.sample_rate} Hz; choose another format, e.g. FLAC or WAV PCM_24"
-        ) from error
+            f"{form.sample_rate} Hz; {_remedy(form)}"
+        )
 
 
-def _open(file: str | io.BytesIO, form: AudioFormat) -> soundfile.SoundFile:
+def _remedy(form: AudioFormat) -> str:
+    if form.subtype == "OPUS" and form.sample_rate not in _OPUS_RATES_HZ:
+        return "Opus has 8, 12, 16, 24 and 48 kHz: add --rate 48000"
+    return "choose another format or rate, e.g. --format wav or --rate 48000"
+
+
+def _open(file: str, form: AudioFormat) -> soundfile.SoundFile:
     return soundfile.SoundFile(file, "w", form.sample_rate, form.channels, form.subtype, None, form.container)
 
 

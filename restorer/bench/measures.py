@@ -26,7 +26,7 @@ Vectors = list[list[float]]
 Value = float | Vectors
 
 MUSICNN_COMMAND = "pip install --no-deps musicnn==0.1.0"
-QUALITY_COMMAND = "pip install 'restorer[quality]'"
+QUALITY_COMMAND = "pip install -e '.[quality]' in the checkout"
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The command `restorer`: its commands, and what becomes of their errors."""
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -78,12 +79,26 @@ def main(words: Sequence[str] | None = None) -> int:
         say("restorer: interrupted")
         return INTERRUPTED
     except BrokenPipeError:
-        # Python flushes standard output once more at exit, and would complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return LISTENER_LEFT
     except OSError as error:
-        say(f"restorer: {one_line(str(error.filename or 'a file'))}: {error.strerror or error}")
+        say(f"restorer: {_explained(error)}")
         return RestorerError.exit_code
+    finally:
+        _drop_unsent()
+
+
+def _drop_unsent() -> None:
+    """What standard output could not take; Python flushes it once more at exit, and would complain."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _explained(error: OSError) -> str:
+    if error.errno == errno.EBADF:
+        return "standard input or output is closed; open it, e.g. by `< take.wav` or `> new.wav`"
+    return f"{one_line(str(error.filename or 'a file'))}: {error.strerror or error}"
 
 
 def _advised(error: typer.TyperException) -> str:

@@ -44,7 +44,7 @@ def speed(
         typer.Option(
             metavar="NAME",
             show_default=False,
-            help="Time a preset's untrained network instead: cqtdiff-22k.",
+            help="Time a preset's untrained network instead: harmonic-44k, cqtdiff-22k or stft-22k.",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable, all at the end.")] = False,

@@ -1,7 +1,9 @@
 """What recordings have suffered, and the commands that repair it."""
 
 import json
+import os
 import shlex
+import string
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 SOME_FAILED = 3
 
 _FEW_GAPS = 4  # are written out in the command; more go through labels or are found again
+_PLAIN = string.ascii_letters + string.digits + " ./-_"  # what stays itself between $' and '
 _Source = Path | Literal["-"]
 
 
@@ -53,7 +56,8 @@ def detect(
             findings = detect_file(source)
             typer.echo(_as_json(source, findings) if as_json else "\n".join(_described(source, findings)))
             target = targets[source]
-            if target is not None and findings.gaps:
+            # What an earlier run wrote must not outlive the gaps it told of.
+            if target is not None and (findings.gaps or target.exists()):
                 write_labels(target, _labels(findings))
         except RestorerError as error:
             if is_single:
@@ -93,14 +97,19 @@ def _label_file(source: _Source, beside: Path, labels: str | None, is_single: bo
 
 
 def _require_new(targets: dict[_Source, Path | None], overwrite: bool) -> None:
-    """Raises UsageError where labels would replace a file, or those of two recordings each other."""
+    """Raises UsageError where labels would replace a recording or a file, or those of two recordings each other."""
+    from restorer.restoration.named import identity
+
+    recordings = {there for source in targets if source != "-" and (there := identity(source))}
     written: dict[Path, _Source] = {}
     for source, target in targets.items():
         if target is None:
             continue
         if written.setdefault(target, source) != source:
             raise UsageError(f"{written[target]} and {source} would both have their labels in {target}; rename one")
-        if target == source or (target.exists() and not overwrite):
+        if identity(target) in recordings:
+            raise UsageError(f"{target} is an input, which is never overwritten; choose another --labels")
+        if target.exists() and not overwrite:
             raise UsageError(f"{target} exists already; choose another --labels, or replace it with --overwrite")
 
 
@@ -124,7 +133,7 @@ def _described(source: _Source, findings: "Findings") -> Iterator[str]:
     yield f"{one_line(str(source))}: {findings.seconds:.1f} s, {findings.sample_rate} Hz, {channels}"
     if not (findings.cutoffs or findings.clip_levels or findings.gaps):
         yield "  nothing found"
-    name = shlex.quote(str(source))
+    name = _word(source)
     if findings.cutoffs:
         task, said = bwe_task(findings)
         yield f"  highs: {said}"
@@ -140,6 +149,14 @@ def _described(source: _Source, findings: "Findings") -> Iterator[str]:
         yield f"  gaps: {said}"
         assert isinstance(task, Inpainting)
         yield f"    restorer inpaint {name} {_gap_words(task)}"
+
+
+def _word(source: _Source) -> str:
+    """How a shell is told the name: not as an option, and what cannot be printed byte by byte."""
+    name = f"./{source}" if source != "-" and str(source).startswith("-") else str(source)
+    if name.isprintable():
+        return shlex.quote(name)
+    return "$'" + "".join(chr(byte) if chr(byte) in _PLAIN else f"\\x{byte:02x}" for byte in os.fsencode(name)) + "'"
 
 
 def _gap_words(task: Inpainting) -> str:

@@ -75,7 +75,8 @@ def _findings(prior: str, device: str) -> Iterator[Finding]:
     yield _program("ffprobe", "-version", "M4A, WMA and what else only ffmpeg reads")
     yield _program("sox", "--version", "nothing here, but good company in pipes")
     if any(each.is_broken for each in packages):
-        yield Finding("self-test", "left out, for packages are broken; install them again: pip install restorer", True)
+        remedy = "install them again: `pip install -e .` in the checkout"
+        yield Finding("self-test", f"left out, for packages are broken; {remedy}", True)
         return
     chosen = _tried("device", lambda: _device(device))
     yield chosen

@@ -12,14 +12,11 @@ import typer
 from restorer.cli.arguments import parse_duration
 from restorer.cli.options import (
     Asked,
-    BitsOption,
     DeviceOption,
-    FormatOption,
     Machine,
     OverwriteOption,
     PriorOption,
     QuietOption,
-    RateOption,
     SamplerOption,
     SeedOption,
     StepsOption,
@@ -28,7 +25,7 @@ from restorer.cli.progress import Bar
 from restorer.cli.speak import say
 from restorer.errors import UsageError
 from restorer.restoration.settings import GENERATE
-from restorer.restoration.wanted import Wanted
+from restorer.restoration.wanted import Depth, FormatName, Wanted
 from restorer.shipped import DEFAULT_PRIOR
 
 _NAMES = (".wav", ".flac", ".aiff", ".aif", ".caf", ".w64")
@@ -39,7 +36,11 @@ def generate(
     out: Annotated[
         str,
         typer.Option(
-            "--out", "-o", metavar="FILE", show_default=False, help="A .wav, .flac, .aiff, .caf or .w64 file, or -."
+            "--out",
+            "-o",
+            metavar="FILE",
+            show_default=False,
+            help="A .wav, .flac, .aiff, .caf or .w64 file; or -; more by --format.",
         ),
     ],
     steps: StepsOption = None,
@@ -49,9 +50,15 @@ def generate(
     prior: PriorOption = DEFAULT_PRIOR,
     overwrite: OverwriteOption = False,
     quiet: QuietOption = False,
-    format: FormatOption = None,
-    bits: BitsOption = None,
-    rate: RateOption = None,
+    format: Annotated[
+        FormatName | None, typer.Option(show_default=False, help="Container; else what the name ends in, WAV for -.")
+    ] = None,
+    bits: Annotated[
+        Depth | None, typer.Option(show_default=False, help="Depth. Else floating point, 24 in FLAC.")
+    ] = None,
+    rate: Annotated[
+        int | None, typer.Option(metavar="HZ", show_default=False, help="Resample it. Else the prior's, 44100.")
+    ] = None,
 ) -> None:
     """Make up music, from the prior alone.
 

@@ -21,7 +21,9 @@ Inputs = Annotated[
 ]
 QualityOption = Annotated[
     Quality,
-    typer.Option("--quality", help="Steps of the prior: draft half as many as standard, best twice as many."),
+    typer.Option(
+        "--quality", help="Steps of the prior: draft half, best twice as many as standard; declip alone has 3."
+    ),
 ]
 TakesOption = Annotated[
     int,

@@ -44,7 +44,9 @@ def quality(
     ] = None,
     metric: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", show_default=False, help="Only this column; visqol, 2f, fad_vggish only so."),
+        typer.Option(
+            metavar="NAME", show_default=False, help="Only this column; visqol, 2f, fad_vggish, onset_f1_midi only so."
+        ),
     ] = None,
     steps: Annotated[
         list[int] | None,

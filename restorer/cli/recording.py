@@ -68,6 +68,7 @@ def restore_recording(
 ) -> Outcome:  # fmt: skip
     """What becomes of a job; the failure of a single one is raised. said: gets what a search finds, in one line."""
     from restorer.restoration.job import restore_file
+    from restorer.restoration.plan import with_room
 
     machine, delivery = order.machine, order.delivery
     raw = None if delivery.raw is None else parse_raw(delivery.raw)
@@ -75,13 +76,16 @@ def restore_recording(
     try:
         task = _found(job, order.task, engine, said) if isinstance(order.task, Search) else order.task
         settings = order.asked.of(preset_of(task, order.asked.quality))
+        wanted = with_room(job, task, delivery.wanted)
+        if wanted != delivery.wanted:
+            said(f"{job.target}: becomes RF64, for it would pass the 4 GiB that WAV can hold")
         seed = order.seed + job.take
         with parts.of(job) as kept:
             if kept is not None and kept.is_done and Path(job.target).exists():
                 return Skipped(job)
             report = restore_file(
                 job.source, job.target, task, prior, settings, seed=seed, batch_size=machine.batch_size,
-                overwrite=delivery.overwrite, wanted=delivery.wanted, raw=raw, verify=delivery.verify,
+                overwrite=delivery.overwrite, wanted=wanted, raw=raw, verify=delivery.verify,
                 progress=progress, kept=kept, engine=engine,
             )  # fmt: skip
         if delivery.sidecar:

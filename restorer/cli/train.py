@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from restorer.cli.options import DeviceOption, QuietOption, SeedOption
+from restorer.cli.options import QuietOption, SeedOption
 from restorer.cli.speak import say
 from restorer.errors import UsageError
 
@@ -48,7 +48,9 @@ def train(
     init: Annotated[
         Path | None, typer.Option(metavar="FILE", show_default=False, help="Begin with these weights.")
     ] = None,
-    device: DeviceOption = "auto",
+    device: Annotated[
+        str, typer.Option(metavar="NAME", help="auto, cpu or cuda; CUDA_VISIBLE_DEVICES says which.")
+    ] = "auto",
     batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Windows a step, over all processes.")] = 8,
     seed: SeedOption = 0,
     workers: Annotated[int, typer.Option(metavar="N", min=0, help="Processes that prepare the data.")] = 1,
@@ -111,7 +113,9 @@ def _require_data(recordings: list[Path] | None, piano: Path | None, bank: list[
         if not file.is_file():
             raise UsageError(f"--bank {file} does not exist; build one by `restorer bank`")
     if importlib.util.find_spec("symusic") is None:
-        raise UsageError("--piano reads MIDI through symusic, which is missing; `pip install 'restorer[train]'`")
+        raise UsageError(
+            "--piano reads MIDI through symusic, which is missing; run `pip install -e '.[train]'` in the checkout"
+        )
 
 
 def _require_start(out: Path, init: Path | None, *, resume: bool) -> None:

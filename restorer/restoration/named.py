@@ -36,6 +36,15 @@ class Chosen:
 EVERYTHING = Chosen()
 
 
+def identity(path: Path) -> tuple[int, int] | None:
+    """What a file is under all its names, None if there is none."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino
+
+
 def _matches(path: PurePath, patterns: Sequence[str]) -> bool:
     names = (path.as_posix(), *path.parts)
     return any(fnmatchcase(name, pattern.rstrip("/")) for pattern in patterns for name in names)

@@ -9,14 +9,15 @@ what they name, and what they name counts as several.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from restorer.audio import AudioFormat, AudioInfo, open_writer, probe
+from restorer.audio import AudioFormat, AudioInfo, open_writer, probe, resampled_length
+from restorer.audio.writer import has_room
 from restorer.errors import AudioError, RestorerError, UsageError
 from restorer.restoration.fit import require_fit
-from restorer.restoration.named import EVERYTHING, Chosen, sound_files, spelled_out
+from restorer.restoration.named import EVERYTHING, Chosen, identity, sound_files, spelled_out
 from restorer.restoration.place import Place
 from restorer.restoration.result import keeps_suffix, require_sensible, result_format
 from restorer.restoration.task import Task
@@ -94,7 +95,7 @@ def plan_jobs(
     is_single = len(names) == 1 and not are_several and not Path(names[0]).is_dir()
     if is_raw and not is_single:
         raise UsageError(f"--raw is for one stream or file, and {len(inputs)} inputs or a folder were named; name one")
-    found = list(_single(names[0], out) if is_single else _several(names, out, chosen))
+    found = _once(_single(names[0], out, chosen) if is_single else _several(names, out, chosen))
     for target in {"-" if each.target == "-" else "a file" for each in found}:
         require_sensible(wanted, to_stream=target == "-")
         if sidecar and target == "-":
@@ -102,10 +103,7 @@ def plan_jobs(
     if takes > 1 and any("-" in (each.source, each.target) or _is_pipe(Path(each.source)) for each in found):
         raise UsageError("--takes is for files, for a stream is heard once and holds one recording; leave it out")
     if not found:
-        meant = "" if chosen == EVERYTHING else " that --include and --exclude let through"
-        raise AudioError(
-            f"{', '.join(inputs)} has no sound files in it{meant}; name another folder, or the files themselves"
-        )
+        raise _nothing_found(", ".join(inputs), chosen)
     jobs: list[Job] = []
     refusals: list[Refusal] = []
     for each in found:
@@ -117,7 +115,7 @@ def plan_jobs(
     skipped: list[Job] = []
     if skip_existing:
         jobs, skipped = _without_done(jobs)
-    _require_own_targets(jobs)
+    _require_own_targets(jobs, [each.source for each in found])
     if sidecar:
         _require_own_sidecars(jobs)
     writable: list[Job] = []
@@ -130,13 +128,32 @@ def plan_jobs(
     return Plan(tuple(writable), tuple(refusals), is_single and takes == 1, tuple(skipped))
 
 
-def _single(word: str, out: str | None) -> Iterator[_Found]:
+def _nothing_found(named: str, chosen: Chosen) -> AudioError:
+    if chosen == EVERYTHING:
+        return AudioError(f"{named} has no sound files in it; name another folder, or the files themselves")
+    return AudioError(
+        f"{named} has nothing that --include and --exclude let through; name another folder, or other patterns"
+    )
+
+
+def _once(found: Iterable[_Found]) -> list[_Found]:
+    """Without what was named twice, by whatever name: one file for one target."""
+    each_once: dict[object, _Found] = {}
+    for each in found:
+        source = identity(Path(each.source)) or each.source
+        each_once.setdefault((source, os.path.realpath(each.target)), each)
+    return list(each_once.values())
+
+
+def _single(word: str, out: str | None, chosen: Chosen) -> Iterator[_Found]:
     if word == "-":
         if out is not None and _is_folder(out):
             raise UsageError(f"--out {out} is a folder, and standard input has no name; name a file in it, or -")
         yield _Found("-", "-" if out in (None, "-") else Path(str(out)), exact=True)
         return
     source = Path(word)
+    if not chosen.takes(source):
+        return
     if out is None and _is_pipe(source):
         yield _Found(source, "-")
     elif out is None:
@@ -159,8 +176,7 @@ def _several(inputs: Sequence[str], out: str | None, chosen: Chosen) -> Iterator
     for word in dict.fromkeys(inputs):
         source = Path(word)
         if not source.is_dir():
-            if chosen.takes(source):
-                yield from _single(word, None if out is None else f"{out}/")
+            yield from _single(word, None if out is None else f"{out}/", chosen)
             continue
         name = Path(os.path.abspath(source)).name
         if out is None:
@@ -203,26 +219,29 @@ def _without_done(jobs: Sequence[Job]) -> tuple[list[Job], list[Job]]:
     """The jobs that are still to be done, and those whose results exist; a result that was named is no input."""
     results = {}
     for job in jobs:
-        there = None if job.target == "-" else _identity(job.target)
-        if there is not None and (job.source == "-" or there != _identity(job.source)):
+        there = None if job.target == "-" else identity(job.target)
+        if there is not None and (job.source == "-" or there != identity(job.source)):
             results[there] = job
     done = {id(job) for job in results.values()}
     todo: list[Job] = []
     skipped: list[Job] = []
     for job in jobs:
-        is_result = job.source != "-" and _identity(job.source) in results
+        is_result = job.source != "-" and identity(job.source) in results
         (skipped if is_result or id(job) in done else todo).append(job)
     return todo, skipped
 
 
-def _require_own_targets(jobs: Sequence[Job]) -> None:
-    """Raises UsageError if an output is an input, by whatever name, or that of two inputs."""
-    sources = {identity for job in jobs if job.source != "-" and (identity := _identity(job.source))}
+def _require_own_targets(jobs: Sequence[Job], named: Iterable[Place]) -> None:
+    """Raises UsageError if an output is an input, by whatever name, or that of two inputs.
+
+    named: all inputs, also those that cannot be read: what is damaged may be all that is left of a recording.
+    """
+    sources = {there for source in named if source != "-" and (there := identity(source))}
     targets: dict[str, Job] = {}
     for job in jobs:
         if job.target == "-":
             continue
-        if _identity(job.target) in sources:
+        if identity(job.target) in sources:
             raise UsageError(f"{job.target} is an input, which is never overwritten; choose another --out")
         other = targets.setdefault(os.path.realpath(job.target), job)
         if other is not job:
@@ -249,9 +268,28 @@ def _require_doable(job: Job, task: Task | None, wanted: Wanted, *, overwrite: b
     if job.info is not None and task is not None:
         require_fit(task, job.info.format.sample_rate, job.info.duration_s, str(job.source))
     heard = AudioFormat("WAV", "PCM_16", 44100, 1) if job.info is None else job.info.format
+    wanted = with_room(job, task, wanted)
     open_writer(job.target, result_format(heard, wanted, task, job.target), overwrite=overwrite)
     if sidecar and not overwrite and job.target != "-" and sidecar_path(job.target).exists():
         raise UsageError(f"{sidecar_path(job.target)} exists already; move it, or replace it with --overwrite")
+
+
+def with_room(job: Job, task: Task | None, wanted: Wanted) -> Wanted:
+    """What was asked for; but RF64 where nobody asked for another container and the 4 GiB of WAV are too few.
+
+    Raises AudioError where what was asked for cannot hold so much.
+    """
+    if job.target == "-" or job.info is None or job.info.frames is None:
+        return wanted
+    heard = job.info.format
+    form = result_format(heard, wanted, task, job.target)
+    if has_room(form, resampled_length(job.info.frames, heard.sample_rate, form.sample_rate)):
+        return wanted
+    if wanted.format is None and form.container in ("WAV", "WAVEX"):
+        return replace(wanted, format="rf64")
+    raise AudioError(
+        f"{job.target} would pass 4 GiB, the most that {form.container} can hold; ask for --format rf64, w64 or flac"
+    )
 
 
 def sidecar_path(target: Path) -> Path:
@@ -269,12 +307,3 @@ def _is_folder(word: str) -> bool:
 
 def _is_pipe(path: Path) -> bool:
     return path.is_fifo()
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    """What a file is under all its names, None if there is none."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino

@@ -265,3 +265,17 @@ def test_quality_is_steps_of_the_prior_and_leaves_the_method(tiny, album, capsys
     assert (settings["n_steps"], settings["method"]) == (steps, "auto")
     assert tiny("declip", "--threshold", "0.5", *words) == 0
     assert json.loads(capsys.readouterr().out)["settings"]["n_steps"] == DECLIP.n_steps
+
+
+@pytest.mark.parametrize("threshold", ["0.3", "auto"])
+def test_what_wav_cannot_hold_becomes_rf64_which_is_said_and_read_back(tiny, tmp_path, monkeypatch, capsys, threshold):
+    """A WAV ends at 4 GiB, of which a test cannot wait for the end."""
+    noise = np.clip(np.random.default_rng(0).standard_normal((20000, 2)), -0.5, 0.5)
+    soundfile.write(tmp_path / "take.wav", noise, 8000, "PCM_16")
+    monkeypatch.setattr("restorer.audio.writer._LARGEST_32_BIT", 100_000)
+    assert tiny("declip", "take.wav", "--threshold", threshold) == 0
+    made = soundfile.info(tmp_path / "take.restored.wav")
+    assert (made.format, made.subtype, made.frames) == ("RF64", "FLOAT", 20000)
+    assert "take.restored.wav: becomes RF64, for it would pass the 4 GiB" in capsys.readouterr().err
+    assert tiny("declip", "take.wav", "--threshold", "0.3", "--format", "wav", "--overwrite") == 1
+    assert "ask for --format rf64" in capsys.readouterr().err

@@ -55,3 +55,9 @@ def test_a_prior_that_is_no_file_is_called_broken(tiny, capsys):
 
     assert app.main(["doctor", "--prior", "nobody", "--device", "cpu"]) == 1
     assert "BROKEN  weights" in capsys.readouterr().out
+
+
+def test_broken_packages_are_installed_from_the_checkout(watched, capsys, monkeypatch):
+    monkeypatch.setattr("restorer.cli.doctor._PACKAGES", ("restorer.no_such_package",))
+    assert watched("doctor") == 1
+    assert "install them again: `pip install -e .` in the checkout" in capsys.readouterr().out

@@ -1,8 +1,12 @@
 """`restorer detect`, and `auto`: what is said, what is written, and that nothing is changed where nothing is wrong."""
 
+import io
 import json
+import os
 import re
 import shlex
+import shutil
+import subprocess
 import sys
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -186,3 +190,39 @@ def test_detection_is_quick_to_start_and_reads_a_pipe(folder):
     done = restorer("detect", "-", "--json", folder=folder, without_torch=True, feed=sound)
     assert (done.code, done.err) == (0, "")
     assert len(json.loads(done.out)["clip_levels"]) == 2
+
+
+@pytest.mark.parametrize("labels", ["album/../album/gaps.wav", "symlink", "hardlink", "folder"])
+def test_labels_never_replace_a_recording(folder, capsys, labels):
+    (folder / "folder").mkdir()
+    for alias in (folder / "hardlink", folder / "folder" / "gaps.wav.txt"):
+        alias.hardlink_to(folder / "album" / "gaps.wav")
+    (folder / "symlink").symlink_to("album/gaps.wav")
+    before = contents(folder)
+    for words in (["album/gaps.wav", "--labels", labels], ["album", "--labels", "folder"]):
+        assert app.main(["detect", *words, "--overwrite"]) == 2
+        assert "is an input, which is never overwritten" in capsys.readouterr().err
+        assert contents(folder) == before
+
+
+def test_labels_of_an_earlier_run_do_not_outlive_their_gaps(folder):
+    (folder / "labels.txt").write_text("1.0\t2.0\tzero\n")
+    assert app.main(["detect", "album/clean.wav", "--labels", "labels.txt"]) == 2
+    assert app.main(["detect", "album/clean.wav", "--labels", "labels.txt", "--overwrite"]) == 0
+    assert (folder / "labels.txt").read_text() == ""
+
+
+@pytest.mark.skipif(sys.platform != "linux" or shutil.which("bash") is None, reason="no such names, or no bash")
+@pytest.mark.parametrize(
+    "name", ["-d.wav", os.fsdecode(b"caf\xe9.wav"), "two\nlines.wav", "it's (1) $x.wav", "\x1b'.wav"]
+)
+def test_the_command_for_an_odd_name_names_it(folder, tasks, capsys, monkeypatch, name):
+    (folder / "album" / "clipped.wav").rename(folder / name)
+    strict = io.TextIOWrapper(io.BytesIO(), "utf-8", "strict")
+    monkeypatch.setattr(sys, "stdout", strict)
+    assert app.main(["detect", f"./{name}"]) == 0
+    *_, suggested = strict.buffer.getvalue().decode().splitlines()
+    done = subprocess.run(["bash", "-c", f"printf '%s\\0' {suggested.strip()}"], capture_output=True, check=True)
+    words = [os.fsdecode(word) for word in done.stdout.split(b"\0")[1:-1]]
+    assert run(*words) == 0
+    assert list(tasks) == [name]

@@ -122,3 +122,47 @@ def test_threads_that_wait_leave_the_processor_to_others_unless_told_otherwise(g
     clean = {name: value for name, value in environment().items() if name != "GOMP_SPINCOUNT"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**clean, **given})
     assert done.stdout.splitlines()[-1] == f"spins {found}"
+
+
+def closed(number, *words, folder):
+    """What becomes of a command whose shell has closed this descriptor: code, standard output and standard error."""
+    done = subprocess.run(
+        command(*words), capture_output=True, cwd=folder, env=environment(), preexec_fn=lambda: os.close(number)
+    )
+    return done.returncode, done.stdout, done.stderr.decode()
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_stream_that_is_closed_and_not_needed_does_not_matter(folder, number):
+    code, out, said = closed(number, "declip", "in.wav", "--threshold", "0.3", "--out", "new.wav", folder=folder)
+    assert (code, out) == (0, b"")
+    assert said.startswith("" if number == 2 else "new.wav: 4.0 s, 1 windows, in ")
+    assert (folder / "new.wav").read_bytes()[44:] == (folder / "in.wav").read_bytes()[44:]
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (0, ["declip", "-", "--threshold", "0.3", "--out", "new.wav"]),
+        (0, ["declip", "-", "--threshold", "0.3", "--out", "new.wav", "--raw", "s16le:8000:1"]),
+        (0, ["declip", "@-", "--threshold", "0.3"]),
+        (1, ["declip", "in.wav", "--threshold", "0.3", "--out", "-"]),
+        (1, ["bwe", "--help"]),
+    ],
+)
+def test_a_stream_that_is_closed_and_needed_is_said(folder, number, words):
+    code, out, said = closed(number, *words, folder=folder)
+    assert (code, out, said.count("\n")) == (1, b"", 1)
+    assert said.startswith("restorer: ")
+    assert "closed" in said or "Bad file descriptor" in said
+    assert not (folder / "new.wav").exists()
+
+
+def test_a_name_that_standard_output_cannot_say_is_spelled_out(folder):
+    (folder / "in.wav").rename(folder / "第一.wav")
+    done = subprocess.run(
+        [sys.executable, "-c", "from restorer.__main__ import main; main()", "detect", "第一.wav"],
+        capture_output=True, cwd=folder, env={**environment(), "PYTHONIOENCODING": "latin-1:strict"},
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.startswith(rb"\u7b2c\u4e00.wav: ")

@@ -295,3 +295,28 @@ def test_the_public_checkpoint_becomes_a_prior(tmp_path, capsys):
     assert "preset: cqtdiff-22k\n" in said
     assert "sample_rate: 22050 Hz\n" in said
     assert app.main(["weights", "import", str(tmp_path / "cqt.pt")]) == 2  # it exists
+
+
+@pytest.mark.parametrize(
+    ("words", "told", "not_told"),
+    [
+        (["train"], "CUDA_VISIBLE_DEVICES", "cuda:1"),
+        (["generate"], "--format", "the input"),
+        (["bench"], "stft-22k", None),
+        (["bench", "quality"], "onset_f1_midi", None),
+        (["declip"], "declip alone", None),
+    ],
+)
+def test_help_says_what_is_so(capsys, words, told, not_told):
+    assert app.main([*words, "--help"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert told in said
+    assert not_told is None or not_told not in said
+
+
+def test_what_installs_a_missing_package_is_a_command_that_works(tmp_path, monkeypatch, capsys):
+    (tmp_path / "bank").touch()
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    words = ["--piano", str(tmp_path), "--bank", str(tmp_path / "bank"), "--steps", "1", "--out", str(tmp_path / "new")]
+    assert app.main(["train", *words]) == 2
+    assert "run `pip install -e '.[train]'` in the checkout" in capsys.readouterr().err
