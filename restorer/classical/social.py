@@ -87,7 +87,7 @@ def social(y: Tensor, clip: HardClip, sample_rate: float, settings: SocialSettin
     window = tight_window(length, y)
 
     def declip(y: Tensor, known: Tensor, clip: HardClip, level: Tensor) -> Tensor:
-        loudness = _loudness(clip.clipped(y).to(y), length)[:, 0].tolist()
+        loudness = _loudness(clip.clipped(y).to(y), length).tolist()
         rows = zip(y[:, None], *_consistent(y, known, clip), level, loudness, strict=True)
         return torch.cat([_shrunk(*row, window, settings) for row in rows])
 
@@ -108,13 +108,13 @@ def social_mean(
 
 
 def _loudness(clipped: Tensor, length: int) -> Tensor:
-    """(rows, 1): how loud a signal was where it was loudest, its root mean square re the level that it was clipped at.
+    """(rows,): how loud a signal was where it was loudest, its root mean square re the level that it was clipped at.
 
     clipped: (rows, time), 1 where it was. From the share of clipped samples in the worst frame of `length` samples, as
     if samples were normally distributed. 0 where none is clipped.
     """
     heard = min(length, clipped.shape[-1])  # beyond the ends nothing is, clipped or not
-    share = (framed(clipped, length).sum(-1) / heard).amax(-1, keepdim=True).clamp(max=_LARGEST_SHARE)
+    share = (framed(clipped, length).sum(-1) / heard).amax(-1).clamp(max=_LARGEST_SHARE)
     return 1 / (math.sqrt(2) * torch.erfinv(1 - share))
 
 

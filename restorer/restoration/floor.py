@@ -12,7 +12,7 @@ from torch import Tensor
 from restorer.audio import Samples
 from restorer.diffusion.noise import FLOOR_STEP, KeyedNoise
 from restorer.diffusion.sampler import Corrector
-from restorer.dsp.noise_floor import heard_bands, measured_floors
+from restorer.dsp.noise_floor import LEAST_DB, heard_bands, measured_floors
 from restorer.dsp.whiten import Whitening
 from restorer.prior import Audible, Prior
 from restorer.restoration.damage import Damage
@@ -20,7 +20,7 @@ from restorer.restoration.damage import Damage
 _BENEFIT = 10**0.1
 """Of the doubt: a floor is measured to a decibel. Else each step would add what chance alone has hidden."""
 
-_SILENT_DB = 45.0
+_SILENT_DB = -LEAST_DB
 """Below the loudest so far; lower, re the music, no noise floor is told apart."""
 
 
