@@ -174,6 +174,24 @@ def test_what_is_not_finite_in_a_long_gap_reaches_no_method() -> None:
     np.testing.assert_array_equal(restored(spoiled), restored(clean))
 
 
+@pytest.mark.parametrize("gaps_s", [((1.2, 1.7),), ((0.5, 0.51), (1.2, 1.7))])
+def test_declipping_learns_nothing_from_the_gaps_that_the_prior_fills(gaps_s: tuple[tuple[float, float], ...]) -> None:
+    """Zeros there, taken for measured ones, cost many decibels beside them."""
+    signal = music(0.95 * WINDOW_S)
+    clipped = np.clip(signal, -THRESHOLD, THRESHOLD)
+    gap = slice(round(1.2 * RATE), round(1.7 * RATE))
+    beside = np.r_[gap.start - RATE // 5 : gap.start, gap.stop : gap.stop + RATE // 5]
+    clipped[gap] = 0.0
+    damage = stages_of(Repair((CLIP, Inpainting(gaps_s))), "auto", RATE, 8000).classical
+    assert damage is not None
+    told, untold = (staged(clipped, each, [RATE])[0] for each in (damage, damage_of(CLIP, RATE, RATE)))
+    assert np.std((told - signal)[beside]) < 0.2 * np.std((untold - signal)[beside])
+    loud = clipped.copy()
+    loud[gap] = 10 * THRESHOLD
+    outside = np.r_[: gap.start, gap.stop : len(signal)]
+    np.testing.assert_array_equal(staged(loud, damage, [RATE])[0][outside], told[outside])
+
+
 def test_the_prior_goes_over_what_was_clipped_heavily_and_over_nothing_else() -> None:
     signal = music(1.0)
     heavy = float(np.quantile(np.abs(signal), 0.2))

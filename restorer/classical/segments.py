@@ -16,20 +16,22 @@ _CONTEXT = 2  # windows that it hears beyond them, on either side
 _CHUNK = 2**20  # samples of segments worked on together: bounds the memory to a few hundred MB
 
 Declipper = Callable[[Tensor, Tensor, HardClip, Tensor], Tensor]
-"""(y (rows, time), known (rows, time): 1 where measured and 0 beyond the ends of the recording, the clip of each row,
-its level (rows, 1)) to an estimate (rows, time)."""
+"""(y (rows, time), known (rows, time): 1 where measured and 0 elsewhere and beyond the ends of the recording, the clip
+of each row, its level (rows, 1)) to an estimate (rows, time)."""
 
 
-def by_segments(y: Tensor, clip: HardClip, length: int, declip: Declipper) -> Tensor:
+def by_segments(y: Tensor, clip: HardClip, length: int, declip: Declipper, measured: Tensor | None = None) -> Tensor:
     """`declip` over every segment of y (batch, time) that has a clipped sample; the others stay as they are.
 
-    `length`: samples of the method's window, in which segments and their cross-fades are measured. The cross-fade of
-    two estimates in the convex set of all x with clip(x) = y is in that set, but for rounding.
+    `length`: samples of the method's window, in which segments and their cross-fades are measured. `measured`: 1 where
+    y was, 0 where nothing is known (batch, time); None: everywhere. The cross-fade of two estimates in the convex set
+    of all x with clip(x) = y is in that set, but for rounding.
     """
+    measured = torch.ones_like(y) if measured is None else measured
     segments = cut_segments(y, length).clone()
     weights = segment_weights(segments, length)
-    damaged = (cut_segments(clip.clipped(y).to(y), length) * weights > 0).any(-1)
-    known = cut_segments(torch.ones_like(y), length)  # beyond the ends of the recording nothing is, not even silence
+    damaged = (cut_segments(clip.clipped(y) * measured, length) * weights > 0).any(-1)
+    known = cut_segments(measured, length)  # beyond the ends of the recording nothing is, not even silence
     levels = clip_level(clip, y)[:, None].expand(*segments.shape[:2], 1)
     limits = [torch.as_tensor(v).to(y).expand(len(y), 1) for v in (clip.low, clip.high, clip.tolerance)]
     for rows in torch.split(damaged.nonzero(), max(1, _CHUNK // segments.shape[-1])):

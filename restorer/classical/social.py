@@ -73,11 +73,18 @@ _LARGEST_SHARE = 0.8
 """Of clipped samples, from which on no more is concluded: a signal four times as loud as its clip level."""
 
 
-def social(y: Tensor, clip: HardClip, sample_rate: float, settings: SocialSettings = SS_PEW) -> Tensor:
+def social(
+    y: Tensor,
+    clip: HardClip,
+    sample_rate: float,
+    settings: SocialSettings = SS_PEW,
+    measured: Tensor | None = None,
+) -> Tensor:
     """An estimate x (batch, time), of the dtype and on the device of y (batch, time), with clip(x) = y if consistent.
 
     Consistent: reliable samples are those of y, clipped ones reach at least their level. Long signals are worked on in
     segments with context on both sides, cross-faded; only those with a clipped sample cost time.
+    measured: 1 where y was, 0 in gaps, of which nothing is concluded (batch, time); None: everywhere.
     Raises UsageError as `check_waveform` and `window_length` do.
     """
     check_waveform(y)
@@ -87,23 +94,27 @@ def social(y: Tensor, clip: HardClip, sample_rate: float, settings: SocialSettin
     window = tight_window(length, y)
 
     def declip(y: Tensor, known: Tensor, clip: HardClip, level: Tensor) -> Tensor:
-        loudness = _loudness(clip.clipped(y).to(y), length).tolist()
-        rows = zip(y[:, None], *_consistent(y, known, clip), level, loudness, strict=True)
+        loudness = _loudness(clip.clipped(y) * known, length).tolist()
+        rows = zip((y * known)[:, None], *_consistent(y, known, clip), level, loudness, strict=True)
         return torch.cat([_shrunk(*row, window, settings) for row in rows])
 
-    estimate = by_segments(y, clip, length, declip)
+    estimate = by_segments(y, clip, length, declip, measured)
     return clip.project(estimate, y) if settings.consistent else estimate
 
 
 def social_mean(
-    y: Tensor, clip: HardClip, sample_rate: float, members: Sequence[SocialSettings] = SS_PEW_WINDOWS
+    y: Tensor,
+    clip: HardClip,
+    sample_rate: float,
+    members: Sequence[SocialSettings] = SS_PEW_WINDOWS,
+    measured: Tensor | None = None,
 ) -> Tensor:
     """The mean of the estimates of `social` with each of the members' settings, consistent; shapes and errors as there.
 
     Windows of different lengths err differently (their errors correlate by 0.4 to 0.7), so that the mean errs less than
     the best of them, by more than 1 dB: it is nearer to the average over all that is possible than any one guess.
     """
-    mean = torch.stack([social(y, clip, sample_rate, settings) for settings in members]).mean(0)
+    mean = torch.stack([social(y, clip, sample_rate, settings, measured) for settings in members]).mean(0)
     return clip.project(mean, y)
 
 

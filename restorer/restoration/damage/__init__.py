@@ -110,18 +110,26 @@ def stages_of(task: Task, method: Method, file_rate: int, prior_rate: int) -> St
     classical = joined([*peaks, Inpainting(tuple(light_s))])
     prior = joined([*highs, *peaks, Inpainting(tuple(heavy_s))])
     least = LIGHT_CLIPPING if method == "auto" else 0.0
-    return Stages(_if_any(classical, file_rate, file_rate), _if_any(prior, file_rate, prior_rate, least))
+    return Stages(
+        _if_any(classical, file_rate, file_rate, left_s=tuple(heavy_s)),
+        _if_any(prior, file_rate, prior_rate, least),
+    )
 
 
-def _if_any(task: Task, file_rate: int, rate: int, least_clipping: float = 0.0) -> Damage | None:
-    return None if task == UNDAMAGED else damage_of(task, file_rate, rate, least_clipping)
+def _if_any(
+    task: Task, file_rate: int, rate: int, least_clipping: float = 0.0, left_s: Sequence[tuple[float, float]] = ()
+) -> Damage | None:
+    return None if task == UNDAMAGED else damage_of(task, file_rate, rate, least_clipping, left_s)
 
 
-def damage_of(task: Task, file_rate: int, rate: int, least_clipping: float = 0.0) -> Damage:
+def damage_of(
+    task: Task, file_rate: int, rate: int, least_clipping: float = 0.0, left_s: Sequence[tuple[float, float]] = ()
+) -> Damage:
     """The task for a file at file_rate, to be dealt with at `rate` (Hz).
 
-    least_clipping: the share of a window's samples up to which clipping does not hurt. Raises UsageError for a cutoff
-    that is not below half of `rate`, and for two parts of a kind.
+    least_clipping: the share of a window's samples up to which clipping does not hurt. left_s: gaps that are left to
+    another, of which clipping learns nothing. Raises UsageError for a cutoff that is not below half of `rate`, and for
+    two parts of a kind.
     """
     match task:
         case BandwidthExtension(cutoff_hz):
@@ -132,9 +140,10 @@ def damage_of(task: Task, file_rate: int, rate: int, least_clipping: float = 0.0
             return LostSpans(Gaps(near), Gaps(file_spans(gaps_s, file_rate)), rate)
         case Declipping(threshold):
             trusted = _low_pass(min(_PEAKS_BELOW_HZ, rate / 4), rate)
-            return LostPeaks(_hard_clip(threshold), rate, trusted, least_clipping)
+            gaps = Gaps(file_spans(left_s, rate)) if left_s else None
+            return LostPeaks(_hard_clip(threshold), rate, trusted, least_clipping, gaps)
         case Repair(parts):
-            return _several([damage_of(part, file_rate, rate, least_clipping) for part in parts])
+            return _several([damage_of(part, file_rate, rate, least_clipping, left_s) for part in parts])
 
 
 def _several(damages: Sequence[Damage]) -> Damage:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -12,7 +13,7 @@ from restorer.audio import Samples
 from restorer.classical.janssen import JANSSEN_GAPS, janssen_gaps
 from restorer.classical.replication import replicate
 from restorer.classical.social import social_mean
-from restorer.degradation import Degradation, Gaps, HardClip, LowPass
+from restorer.degradation import Composed, Degradation, Gaps, HardClip, LowPass
 from restorer.dsp.filters import apply_fir
 from restorer.errors import UsageError
 from restorer.prior import Audible
@@ -144,16 +145,22 @@ class LostSpans:
 
 @dataclass(frozen=True)
 class LostPeaks(_Anywhere):
-    """Flattened at a level; `least`: the share of a window's samples up to which that does not hurt.
+    """Flattened at a level; `least`: the share of a window's samples up to which that does not hurt; `gaps`: another's
+    to fill, in which nothing is heard.
 
     Where the peaks' energy is, in the lows, social sparsity knows better than a prior: it has its turn first, and the
     sampler starts from what it left, in which every flattened peak reaches the level, and keeps its lows.
     """
 
-    degradation: HardClip
+    clip: HardClip
     sample_rate: int  # of what deals with it
     trusted: LowPass
     least: float = 0.0
+    gaps: Gaps | None = None
+
+    @cached_property
+    def degradation(self) -> HardClip | Composed:
+        return self.clip if self.gaps is None else Composed(self.clip, self.gaps)
 
     def audible(self, whitened: Tensor, starts: Sequence[int]) -> Audible:
         return Audible()
@@ -168,14 +175,26 @@ class LostPeaks(_Anywhere):
         return change
 
     def hurts(self, block: Samples, start: int) -> bool:
-        clipped = self.degradation.clipped(torch.from_numpy(block))
-        return float(clipped.double().mean()) > self.least
+        clipped = self.clip.clipped(torch.from_numpy(block)).double()
+        if self.gaps is not None:
+            clipped *= _outside(self.gaps.on([start], len(block)), len(block)).T
+        return float(clipped.mean()) > self.least
 
     def classical(self, y: Tensor, placed: Degradation) -> Tensor:
-        assert isinstance(placed, HardClip)
-        return social_mean(y, placed, self.sample_rate)
+        if self.gaps is None:
+            return social_mean(y, self.clip, self.sample_rate)
+        assert isinstance(placed, Composed)
+        _, gaps = placed.members
+        assert isinstance(gaps, Gaps)
+        measured = _outside(gaps, y.shape[-1]).to(y).expand_as(y)
+        return social_mean(y, self.clip, self.sample_rate, measured=measured)
 
     def repaired(self, original: Samples, change: Samples, start: int) -> Samples:
         wave = torch.from_numpy(original)
-        projected: Samples = self.degradation.project(wave + torch.from_numpy(change), self.degradation(wave)).numpy()
+        projected: Samples = self.clip.project(wave + torch.from_numpy(change), self.clip(wave)).numpy()
         return projected
+
+
+def _outside(gaps: Gaps, length: int) -> Tensor:
+    """(starts, length): 1 outside the gaps, whose fades are outside, 0 in them."""
+    return (gaps.weights(length) < 1).double()
