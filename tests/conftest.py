@@ -1,9 +1,14 @@
 """What holds for all tests."""
 
+import os
 import signal
 
 import pytest
 from hypothesis import settings
+
+# Tests run side by side: with threads besides, processes would wait for each other's. Before torch is imported.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # A job in the background ignores interruptions, one of nohup hang-ups, and so would the commands that the tests end.
 signal.signal(signal.SIGINT, signal.default_int_handler)

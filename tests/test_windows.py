@@ -57,6 +57,15 @@ def test_no_windows_are_cross_faded_in_a_short_gap(first: int, size: int) -> Non
         assert window.fall[1] <= gap[0] or window.fall[0] >= gap[1]
 
 
+@given(first=st.integers(700, 5000), apart=st.integers(LENGTH // 5, LENGTH), size=st.integers(1, LENGTH // 16))
+def test_no_windows_are_cross_faded_in_gaps_with_room_between(first: int, apart: int, size: int) -> None:
+    """The end that makes way for one gap does not come to lie in the one before."""
+    gaps = [(first, first + size), (first + size + apart, first + 2 * size + apart)]
+    for window in islice(grid_around(gaps, LENGTH), 16):
+        for gap in gaps:
+            assert window.fall[1] <= gap[0] or window.fall[0] >= gap[1]
+
+
 def test_without_gaps_the_grid_is_the_grid() -> None:
     assert list(islice(grid_around([], LENGTH), 5)) == list(islice(grid(LENGTH), 5))
 

@@ -129,10 +129,11 @@ def _open_directly(path: Path, name: str, cleanup: Callable[[], object] = lambda
         return ChainReader(path, name, chain, cleanup)
     if not is_unfinished(path):
         return SndfileReader(path, name, cleanup)
-    opened = ExitStack()
+    with ExitStack() as opening:
+        source = Arriving(opening.enter_context(path.open("rb")))
+        form, _ = read_header(source, name)
+        opened = opening.pop_all()
     opened.callback(cleanup)
-    source = Arriving(opened.enter_context(path.open("rb")))
-    form, _ = read_header(source, name)
     return PcmStreamReader(source, name, form, cleanup=opened.close)
 
 

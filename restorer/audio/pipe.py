@@ -125,10 +125,7 @@ class FlacStreamWriter:
 
     def _opened(self) -> soundfile.SoundFile:
         if self._file is None:
-            form = self.format
-            self._file = soundfile.SoundFile(
-                self._sink, "w", form.sample_rate, form.channels, form.subtype, None, "FLAC"
-            )
+            self._file = new_sound_file(self._sink, self.format)
         return self._file
 
     def _encode(self, work: Callable[[], object]) -> None:
@@ -159,12 +156,15 @@ class FlacStreamWriter:
             self._send()
 
 
+def new_sound_file(file: str | io.BytesIO | _Sink, form: AudioFormat) -> soundfile.SoundFile:
+    """What libsndfile encodes to."""
+    return soundfile.SoundFile(file, "w", form.sample_rate, form.channels, form.subtype, None, form.container)
+
+
 def takes_a_frame(form: AudioFormat) -> bool:
     """Whether libsndfile encodes this: some combinations are refused with the first frame only (FLAC at 88201 Hz)."""
     try:
-        with soundfile.SoundFile(
-            io.BytesIO(), "w", form.sample_rate, form.channels, form.subtype, None, form.container
-        ) as file:
+        with new_sound_file(io.BytesIO(), form) as file:
             file.write(np.zeros((1, form.channels)))
     except (soundfile.SoundFileError, ValueError, TypeError, AssertionError):
         return False

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from restorer.audio.format import TAG_NAMES, AudioFormat, Samples, Tags, can_write
 from restorer.audio.lock import folders, hidden_name, is_left, lock
 from restorer.audio.metadata import NO_METADATA, Metadata
-from restorer.audio.pipe import empty_flac, takes_a_frame
+from restorer.audio.pipe import empty_flac, new_sound_file, takes_a_frame
 from restorer.audio.samples import as_float, require_finite, to_fixed
 from restorer.audio.sndfile import file_name
 from restorer.audio.vorbis import to_vorbis_order, writes_vorbis_order
@@ -124,7 +124,7 @@ class FileWriter:
                 each.mkdir(exist_ok=True)
             self._lock = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
         lock(self._lock)
-        self._file = _open(file_name(partial), self.format)
+        self._file = new_sound_file(file_name(partial), self.format)
         for tag in TAG_NAMES:
             if value := self._tags.get(tag):
                 with suppress(soundfile.LibsndfileError):  # a container that has no place for this tag
@@ -261,10 +261,6 @@ def _remedy(form: AudioFormat) -> str:
     if form.subtype == "OPUS" and form.sample_rate not in _OPUS_RATES_HZ:
         return "Opus has 8, 12, 16, 24 and 48 kHz: add --rate 48000"
     return "choose another format or rate, e.g. --format wav or --rate 48000"
-
-
-def _open(file: str, form: AudioFormat) -> soundfile.SoundFile:
-    return soundfile.SoundFile(file, "w", form.sample_rate, form.channels, form.subtype, None, form.container)
 
 
 def _make_last(path: Path) -> None:

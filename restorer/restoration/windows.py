@@ -61,7 +61,7 @@ def grid_size(length: int, total: int) -> int:
 
 
 def grid_around(gaps: Sequence[Span], length: int) -> Iterator[Window]:
-    """The grid's windows, but that the end of one comes early where two would cross-fade inside a gap.
+    """The grid's windows, but that the end of one comes early where two would cross-fade inside a gap or beside one.
 
     gaps: sorted, apart. The next window then begins before the gap and has it whole, unless it is nearly as long as
     a window. Weights sum to 1 at every sample.
@@ -70,12 +70,27 @@ def grid_around(gaps: Sequence[Span], length: int) -> Iterator[Window]:
     fade, hop = overlap - 2 * guard, length - overlap
     begin, rise = 0, (0, 0)
     while True:
-        end = begin + hop
-        crossed = [first for first, stop in gaps if first < end + 2 * fade and stop > end - fade]
-        if crossed and min(crossed) - 2 * fade > begin + fade:
-            end = min(crossed) - 2 * fade
+        end = _end_between(gaps, begin + fade, begin + hop, fade)
         yield Window(begin - guard, rise, (end, end + fade))
         begin, rise = end, (end, end + fade)
+
+
+def _end_between(gaps: Sequence[Span], after: int, last: int, fade: int) -> int:
+    """The latest sample after `after`, `last` at most, from which to cross-fade: outside of gaps, and a fade away from
+    them; if that cannot be, as far as it can."""
+    near = [(first, stop) for first, stop in gaps if first < last + 2 * fade and stop > after - fade]
+    beside = (end for first, stop in near for end in (first - 2 * fade, first - fade, stop, stop + fade))
+    ends = [last, *(end for end in beside if after < end < last)]
+
+    def lost(end: int) -> tuple[int, int, int]:
+        return _common(near, end, end + fade), _common(near, end - fade, end + 2 * fade), -end
+
+    return min(ends, key=lost)
+
+
+def _common(spans: Sequence[Span], begin: int, end: int) -> int:
+    """Samples from begin to end that lie in spans."""
+    return sum(max(0, min(stop, end) - max(first, begin)) for first, stop in spans)
 
 
 def fills(gaps: Sequence[Span], length: int) -> list[Window]:
