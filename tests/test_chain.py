@@ -34,6 +34,11 @@ def test_the_noise_is_triangular_and_channels_and_seeds_differ():
     assert not np.array_equal(noise, tpdf(1, 0, 200_000, 2))
 
 
+@pytest.mark.parametrize("seed", [-1, 10**42])
+def test_any_whole_number_is_a_seed(seed):
+    assert not np.array_equal(tpdf(seed, 0, 100, 1), tpdf(0, 0, 100, 1))
+
+
 FORMS = {name: AudioFormat("WAV", name, 44100, 1) for name in ("PCM_16", "PCM_24", "PCM_32", "FLOAT")}
 
 

@@ -114,18 +114,42 @@ def test_replicated_highs_join_without_a_seam() -> None:
 
 def test_gaps_are_light_where_they_are_short_and_far_from_long_ones() -> None:
     short, long, near = (1.0, 1.1), (3.0, 3.5), (3.6, 3.61)
-    assert split_gaps([short, long, near]) == ([short], [long, near])
+    assert split_gaps([short, long, near]) == ([short, near], [long])
+    assert split_gaps([short, long, (3.505, 3.53)]) == ([short], [long, (3.505, 3.53)])
     assert split_gaps([(0.1, 0.1 + 0.1)]) == ([(0.1, 0.1 + 0.1)], [])
     assert split_gaps([]) == ([], [])
 
 
-def test_what_is_near_to_what_is_near_to_a_long_gap_goes_along() -> None:
-    """Else autoregression would learn from the silence of the one between."""
-    chain = [(1.0, 1.5), (1.6, 1.7), (1.75, 1.8)]
-    assert split_gaps([*chain, (2.1, 2.15)]) == ([(2.1, 2.15)], chain)
+def test_what_lies_close_to_what_goes_along_goes_along_but_a_chain_of_clicks_does_not() -> None:
+    before, after = [(0.85, 0.9), (0.94, 0.99)], [(1.55, 1.65), (1.68, 1.75)]
+    assert split_gaps([*before, (1.0, 1.5), *after, (2.1, 2.15)]) == (
+        [(2.1, 2.15)],
+        [*before[:1], *before[1:], (1.0, 1.5), *after],
+    )
+    clicks = [(0.8 + 0.15 * i, 0.802 + 0.15 * i) for i in range(20_000)]
+    assert split_gaps([(0.5, 0.7), *clicks]) == (clicks, [(0.5, 0.7)])
 
 
-@pytest.mark.parametrize("gaps_s", [((1.0, 1.1), (1.10001, 1.2)), ((0.3, 0.300005), (0.300006, 0.30001))])
+def test_autoregression_learns_nothing_from_the_gaps_that_the_prior_fills() -> None:
+    signal = music(3.0)
+    gaps_s = ((1.0, 1.02), (1.05, 1.3), (1.33, 1.35))
+    damage = stages_of(Inpainting(gaps_s), "auto", RATE, 8000).classical
+    assert damage is not None
+    results = []
+    for stands in (0.0, 1.0):
+        damaged = signal.copy()
+        for (first, stop), what in zip(gaps_s, (0.0, stands, 0.0), strict=True):
+            damaged[round(first * RATE) : round(stop * RATE)] = what
+        results.append(staged(damaged, damage, [RATE])[0])
+    for first, stop in gaps_s[::2]:
+        gap = slice(round(first * RATE), round(stop * RATE))
+        np.testing.assert_array_equal(results[0][gap], results[1][gap])
+        assert np.std((results[0] - signal)[gap]) < 0.3 * np.std(signal[gap])
+
+
+@pytest.mark.parametrize(
+    "gaps_s", [((1.0, 1.1), (1.10001, 1.2)), ((1.0, 1.1), (1.1004, 1.2)), ((0.3, 0.300005), (0.300006, 0.30001))]
+)
 def test_gaps_that_meet_in_a_sample_are_one(gaps_s: tuple[tuple[float, float], ...]) -> None:
     signal = music(2.0)
     out = restore(signal, RATE, Inpainting(gaps_s), WhitePrior(), replace(INPAINT, n_steps=1))  # type: ignore[arg-type]
@@ -203,3 +227,16 @@ def test_the_prior_goes_over_what_was_clipped_heavily_and_over_nothing_else() ->
             stream.finish()
             assert stream.windows_classical == 1
             assert (stream.windows_prior > 0) == (has_prior and windows > 0)
+
+
+def test_a_channel_is_declipped_as_if_it_were_alone() -> None:
+    """Whether the prior goes over it, too, is not the others' to say."""
+    signal = music(1.0, 3)
+    heavy = float(np.quantile(np.abs(signal[:, 0]), 0.2))
+    signal[:, 1] *= heavy / np.abs(signal[:, 1]).max()
+    signal[:, 2] = 0.0
+    clipped = np.clip(signal, -heavy, heavy)
+    together = restore(clipped, RATE, Declipping(heavy), WhitePrior(), DECLIP)  # type: ignore[arg-type]
+    for channel in range(3):
+        alone = restore(clipped[:, channel], RATE, Declipping(heavy), WhitePrior(), DECLIP)  # type: ignore[arg-type]
+        np.testing.assert_allclose(together[:, channel], alone, atol=1e-6)

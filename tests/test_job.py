@@ -11,6 +11,7 @@ from restorer.errors import AudioError, UsageError
 from restorer.restoration.job import restore_file
 from restorer.restoration.settings import BWE, DECLIP, INPAINT
 from restorer.restoration.task import BandwidthExtension, Declipping, Inpainting
+from restorer.restoration.wanted import Wanted
 from tests.tiny import WhitePrior
 
 RATE = 8000
@@ -55,6 +56,22 @@ def test_a_name_that_lies_is_refused(tmp_path):
     with pytest.raises(UsageError, match=r"out\.mp3 would hold WAV"):
         restored(source, tmp_path / "out.mp3")
     assert list(tmp_path.iterdir()) == [source]
+
+
+@pytest.mark.parametrize("name", ["in.wav", "other.wav"])
+def test_a_recording_is_never_its_own_result(tmp_path, name):
+    source = record(tmp_path / "in.wav")
+    (tmp_path / "other.wav").hardlink_to(source)
+    before = source.read_bytes()
+    with pytest.raises(UsageError, match=f"{name} is the recording itself"):
+        restored(source, tmp_path / name, overwrite=True)
+    assert source.read_bytes() == before
+
+
+def test_words_that_no_format_has_are_refused():
+    for words in ({"format": "xyz"}, {"bits": 16}, {"clip_mode": "soft"}):
+        with pytest.raises(UsageError, match=r"is unknown; choose of: '"):
+            Wanted(**words)
 
 
 def test_peaks_above_full_scale_get_room(tmp_path):

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from restorer.dsp.filters import crossover_lowpass, kaiser_lowpass
 from restorer.dsp.known import Known
-from restorer.errors import UsageError
+from restorer.errors import AudioError, UsageError
 from restorer.restoration.damage import widened
 from restorer.restoration.settings import BWE, DECLIP, INPAINT, Method, Settings
 from restorer.restoration.stream import RestoringStream, restore
@@ -141,6 +141,39 @@ def test_bandwidth_extension_adds_above_the_cutoff_only(rate: int) -> None:
 def test_silence_stays_silence() -> None:
     for task, settings in TASKS:
         np.testing.assert_array_equal(restored(np.zeros((2 * RATE, 1)), task, settings), 0)
+
+
+@pytest.mark.parametrize("method", ["diffusion", "classical"])
+@pytest.mark.parametrize("rate", [RATE, 11025])
+def test_digital_silence_beside_music_stays_silence(rate: int, method: Method) -> None:
+    signal = music(2 * rate)
+    silent = slice(round(0.5 * rate), round(0.9 * rate))
+    signal[: round(0.2 * rate)] = 0.0
+    signal[silent] = 0.0
+    out = restored(signal, BandwidthExtension(1000.0), replace(QUICK, method=method), rate)
+    beside = round(0.05 * rate)
+    least = 0.0 if rate == RATE else 0.5 / 32768  # what is resampled rings, though not in 16 bits
+    assert np.abs(out[silent.start + beside : silent.stop - beside]).max() <= least
+    assert np.abs(out[: round(0.2 * rate) - beside]).max() <= least
+    assert np.abs(out - signal)[silent.stop :].max() > 0.01
+
+
+def test_a_gap_in_a_recording_with_an_offset_has_it_too() -> None:
+    signal = music(3 * RATE, 2)
+    task, gap = Inpainting(((1.0, 1.4),)), slice(RATE, round(1.4 * RATE))
+    offset = np.array([0.2, -0.05])
+    plain, raised = (restored(each, task, INPAINT) for each in (signal, signal + offset))
+    np.testing.assert_allclose(raised[gap] - plain[gap], np.broadcast_to(offset, plain[gap].shape), atol=2e-3)
+
+
+def test_blocks_of_another_shape_or_without_a_number_are_refused() -> None:
+    stream = RestoringStream(TASKS[0][0], WhitePrior(), QUICK, RATE, 2)  # type: ignore[arg-type]
+    for block in (np.zeros(100), np.zeros((100, 1))):
+        with pytest.raises(UsageError, match=r"give \(frames, 2\)"):
+            stream.push(block)
+    stream.push(np.zeros((RATE, 2)))
+    with pytest.raises(AudioError, match=r"a sample that is nan at 1\.0012"):
+        stream.push(np.where(np.arange(100)[:, None] == 10, np.nan, np.zeros((100, 2))))
 
 
 def test_a_centred_sound_stays_centred() -> None:

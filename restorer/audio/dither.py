@@ -24,7 +24,7 @@ def tpdf(seed: int, first: int, frames: int, channels: int) -> Samples:
 
 
 def _chunk(seed: int, block: int, channels: int) -> Samples:
-    generator = np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, 0, block]))
+    generator = np.random.Generator(np.random.Philox(key=seed % 2**128, counter=[0, 0, 0, block]))
     one, other = generator.random((2, _CHUNK, channels))
     return np.asarray(one - other)
 

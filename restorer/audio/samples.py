@@ -30,6 +30,7 @@ def as_table(samples: NDArray[np.floating[Any]], sample_rate: int) -> Samples:
 
     Raises UsageError for another shape or type, AudioError for a rate or a number of channels that no recording has.
     """
+    samples = np.asarray(samples)
     if samples.ndim not in (1, 2) or not np.issubdtype(samples.dtype, np.floating):
         raise UsageError(
             f"the recording is an array of shape {samples.shape} and type {samples.dtype}; give floats, (frames, "

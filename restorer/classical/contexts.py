@@ -19,18 +19,22 @@ Filler = Callable[[Wave, Wave, Wave], Wave]
 """(samples before a gap, what stands in it, samples after it) to what is to stand in it."""
 
 
-def fill_gaps(y: Tensor, gaps: Gaps, longest: int, context: int, passes: Sequence[Filler]) -> Tensor:
+def fill_gaps(
+    y: Tensor, gaps: Gaps, longest: int, context: int, passes: Sequence[Filler], left: Gaps | None = None
+) -> Tensor:
     """y (batch, time) with its gaps filled, each from at most `context` samples on either side, the rest bit for bit.
 
     `passes`: a filler for each time that all gaps are gone through, in the order of time. What is seen after a gap ends
     at the next one in the first pass; later the others count as known, so that gaps close together learn from each
     other. The mean of what is known beside a gap is taken off before, and added after. Whatever stood in a gap is not
-    heard; one with nothing beside it becomes silence.
+    heard; one with nothing beside it becomes silence. `left`: gaps that stay, beyond which nothing is seen; None: none.
     Raises UsageError as `check_waveform`, for a gap longer than `longest` samples, and where the starts of the gaps are
     not those of the items.
     """
     out = y.clone()
-    spans = [_spans(gaps, row, y) for row in range(len(y))] if y.ndim == 2 else []
+    rows = range(len(y)) if y.ndim == 2 else ()
+    spans = [_spans(gaps, row, y) for row in rows]
+    staying = [[] if left is None else _spans(left, row, y) for row in rows]
     for row, its in enumerate(spans):
         for first, stop in its:
             out[row, first:stop] = 0.0
@@ -45,7 +49,8 @@ def fill_gaps(y: Tensor, gaps: Gaps, longest: int, context: int, passes: Sequenc
         for turn, fill in enumerate(passes):
             for i, (first, stop) in enumerate(its):
                 after = its[i + 1][0] if turn == 0 and i + 1 < len(its) else y.shape[-1]
-                begin, end = max(0, first - context), min(after, stop + context)
+                begin = max([0, first - context, *(ended for _, ended in staying[row] if ended <= first)])
+                end = min([after, stop + context, *(begun for begun, _ in staying[row] if begun >= stop)])
                 seen = out[row, begin:end].double().cpu().numpy()
                 filled = _filled(seen, first - begin, stop - begin, fill)
                 out[row, first:stop] = torch.from_numpy(filled).to(out)

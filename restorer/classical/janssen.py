@@ -64,10 +64,12 @@ JANSSEN_GAPS = JanssenGaps()
 JANSSEN_CLIP = JanssenClip()
 
 
-def janssen_gaps(y: Tensor, gaps: Gaps, sample_rate: float, settings: JanssenGaps = JANSSEN_GAPS) -> Tensor:
+def janssen_gaps(
+    y: Tensor, gaps: Gaps, sample_rate: float, settings: JanssenGaps = JANSSEN_GAPS, left: Gaps | None = None
+) -> Tensor:
     """y (batch, time) with its gaps filled, of its dtype and on its device; outside the gaps it is y bit for bit.
 
-    Raises UsageError as `fill_gaps` does.
+    left: gaps that are left to another method, from which nothing is learned. Raises UsageError as `fill_gaps` does.
     """
     longest, context = (max(1, round(seconds * sample_rate)) for seconds in (settings.longest_s, settings.context_s))
 
@@ -79,7 +81,7 @@ def janssen_gaps(y: Tensor, gaps: Gaps, sample_rate: float, settings: JanssenGap
         missing = np.arange(before.size, before.size + now.size)
         return bridge(x, missing, burg(x, order, FLOOR))[missing]
 
-    return fill_gaps(y, gaps, longest, context, [two_sided(settings.order), *[fill] * settings.n_iterations])
+    return fill_gaps(y, gaps, longest, context, [two_sided(settings.order), *[fill] * settings.n_iterations], left)
 
 
 def janssen_clip(y: Tensor, clip: HardClip, sample_rate: float, settings: JanssenClip = JANSSEN_CLIP) -> Tensor:

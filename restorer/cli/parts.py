@@ -27,7 +27,7 @@ class Parts:
             return
         from restorer.restoration.kept import Kept
 
-        with Kept(Path(job.target), self._key(job.source)) as kept:
+        with Kept(Path(job.target), self._key(job.source, job.take)) as kept:
             yield kept
 
     def require_same(self, job: "Job", tally: Tally) -> None:
@@ -36,7 +36,7 @@ class Parts:
 
         left = kept_key(Path(job.target)) if self._wanted and job.target != "-" else None
         try:
-            if left is not None and job.source != "-" and left != self._key(job.source):
+            if left is not None and job.source != "-" and left != self._key(job.source, job.take):
                 raise UsageError(
                     f"{job.target} is the result of an interrupted run with other parameters, another prior or another "
                     f"{job.source}; repeat its command to go on, or replace the results with --overwrite"
@@ -60,9 +60,9 @@ class Parts:
             if job.target != "-":
                 forget(Path(job.target))
 
-    def _key(self, source: Path) -> str:
+    def _key(self, source: Path, take: int) -> str:
         from restorer import __version__
         from restorer.restoration.kept import run_key
         from restorer.shipped import find_weights
 
-        return run_key([source, find_weights(self._prior)], [__version__, *self._facts])
+        return run_key([source, find_weights(self._prior)], [__version__, *self._facts, take])

@@ -74,9 +74,10 @@ class ClassicalStage:
     def _restore(self, window: Window) -> None:
         first, stop = max(window.start, 0), min(window.start + self._length, self._recording.end)
         samples = self._recording.view(first, stop)
-        if self._damage.hurts(samples, first):
+        hurts = self._damage.hurts(samples, first)
+        if hurts.any():
             weights = window.weights(self._length)[first - window.start : stop - window.start]
             change = self._batches.classical(first, samples, self._damage).astype(np.float64)
-            self._change.add(first, change * weights[:, None])
+            self._change.add(first, change * hurts * weights[:, None])
             self.windows_restored += 1
         self._done(1)

@@ -47,7 +47,8 @@ def restore_windows(
         ]
         return torch.cat(alone)
     whitening = prior.whitening
-    whitened = whitening.cut(windows.to(prior.device))
+    windows, offset = _centred(windows.to(prior.device), starts, damage, whitening.margin)
+    whitened = whitening.cut(windows)
     audible = damage.audible(whitened, starts)
     level = prior.level(whitened, audible)
     silent = level <= 0
@@ -77,7 +78,17 @@ def restore_windows(
         begun = whitening(heard - missing(heard))
         x = _sample(denoiser, begun, prior, noise, settings, corrector, progress)
     change = damage.confined(whitening.inverse(x) - heard, heard, placed)
-    return torch.where(silent, 0.0, change / gain)
+    return torch.where(silent, 0.0, change / gain) + offset
+
+
+def _centred(windows: Tensor, starts: Sequence[int], damage: Damage, margin: int) -> tuple[Tensor, Tensor | float]:
+    """Windows (batch, length + 2 margin) without the offset that what is heard of them has, and what of that offset
+    their gaps lack, (batch, length): to the prior a gap at 0 in a recording that is not would be a step."""
+    if damage.gaps is None:
+        return windows, 0.0
+    heard = damage.gaps.on([start - margin for start in starts], windows.shape[-1])(torch.ones_like(windows))
+    offset = (windows * heard).sum(-1, keepdim=True) / heard.sum(-1, keepdim=True).clamp(min=1)
+    return windows - offset * heard, (offset * (1 - heard))[:, margin : windows.shape[-1] - margin]
 
 
 @torch.no_grad()
@@ -103,15 +114,16 @@ def generate(
     mostly within full scale 1.0. progress: called once per evaluation of each window.
     """
     whole = round(seconds * prior.sample_rate)
-    fade = prior.length // 32
-    ramp = torch.linspace(0, 1, fade, device=prior.device)
     for start in range(0, whole, prior.length):
         noise = KeyedNoise(seed, [start], prior.length, prior.device)
         silence = torch.zeros(1, prior.length, device=prior.device)
         wave = prior.whitening.inverse(_sample(prior, silence, prior, noise, settings, None, progress))[0]
+        wave = wave[: whole - start]
+        fade = min(prior.length // 32, len(wave) // 2)
+        ramp = torch.linspace(0, 1, fade, device=prior.device)
         wave[:fade] *= ramp
-        wave[-fade:] *= ramp.flip(0)
-        yield wave[: whole - start]
+        wave[len(wave) - fade :] *= ramp.flip(0)
+        yield wave
 
 
 def n_evaluations(settings: Settings, prior: Prior) -> int:

@@ -8,12 +8,14 @@ from pathlib import Path
 
 from restorer.audio import AudioFormat, AudioReader, Samples, open_reader, open_writer
 from restorer.audio.metadata import NO_METADATA, read_metadata
+from restorer.errors import UsageError
 from restorer.prior import Prior
 from restorer.restoration.ahead import read_ahead, write_behind
 from restorer.restoration.batches import Engine, OwnEngine
 from restorer.restoration.choice import choices
 from restorer.restoration.fit import require_fit
 from restorer.restoration.kept import Kept
+from restorer.restoration.named import identity
 from restorer.restoration.outlet import Outlet
 from restorer.restoration.place import Place, place_of
 from restorer.restoration.regions import Span
@@ -80,6 +82,7 @@ def restore_file(
     written.
     """
     source, target = place_of(source), place_of(target)
+    _require_another(source, target)
     settings = preset_of(task) if settings is None else settings
     engine = OwnEngine(prior, batch_size) if engine is None else engine
     with open_reader(source, raw) as reader:
@@ -120,6 +123,11 @@ def restore_file(
         heard if copied else form, verifier.regions.spans, verifier.regions.apart, verification if verify else None,
         _faults(verification) if verify and not copied else (), copied,
     )  # fmt: skip
+
+
+def _require_another(source: Place, target: Place) -> None:
+    if source != "-" and target != "-" and source.is_file() and identity(source) == identity(target):
+        raise UsageError(f"{target} is the recording itself, which is never overwritten; give the result another name")
 
 
 def _known_s(reader: AudioReader) -> float | None:

@@ -39,7 +39,7 @@ class PriorStage:
         self._heard, self._change = Tape(channels), Tape(channels)
         self._windows: Iterator[Window] = iter(damage.windows(prior.length))
         self._next: Window | None = next(self._windows, None)
-        self._ready: list[tuple[Window, Samples, Rows | None]] = []
+        self._ready: list[tuple[Window, Samples, Samples, Rows | None]] = []
         self._floor = RecordingFloor(prior, damage, channels)
         self.windows_restored = 0
 
@@ -84,8 +84,9 @@ class PriorStage:
                 break
             samples = self._heard.view(window.start - margin, window.start + length + margin)
             self._next = next(self._windows, None)
-            if self._damage.hurts(samples[margin : margin + length], window.start):
-                self._ready.append((window, samples, self._floor.hear(samples, window.start)))
+            hurts = self._damage.hurts(samples[margin : margin + length], window.start)
+            if hurts.any():
+                self._ready.append((window, samples, hurts, self._floor.hear(samples, window.start)))
             else:
                 self._done(1)
             if len(self._ready) >= self._at_once or window.known_until is not None or self._is_awaited():
@@ -100,12 +101,12 @@ class PriorStage:
     def _restore_ready(self) -> None:
         if not self._ready:
             return
-        windows, samples, floors = map(list, zip(*self._ready, strict=True))
+        windows, samples, hurts, floors = map(list, zip(*self._ready, strict=True))
         known_until = windows[0].known_until
         damage = self._damage if known_until is None else self._damage.after(known_until)
         changes = self._batches.changes(windows, samples, floors, damage)
-        for window, change in zip(windows, changes, strict=True):
-            weighed = change.astype(np.float64) * window.weights(self._prior.length)[:, None]
+        for window, change, where in zip(windows, changes, hurts, strict=True):
+            weighed = change.astype(np.float64) * where * window.weights(self._prior.length)[:, None]
             self._change.add(window.start, weighed)
         if self._is_awaited():
             self._hear_again(windows[-1], weighed)
@@ -124,6 +125,6 @@ class PriorStage:
 
     def _settled(self, *, ended: bool) -> Samples:
         """The change as far as no later window adds to it."""
-        changing = [window.rise[0] for window, _, _ in self._ready] + ([self._next.rise[0]] if self._next else [])
+        changing = [window.rise[0] for window, *_ in self._ready] + ([self._next.rise[0]] if self._next else [])
         settled = self._heard.end if ended else min([self._heard.end, *changing])
         return self._change.take(max(settled, self._change.start))

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from restorer.audio import Samples
 from restorer.audio.samples import as_table, require_finite
+from restorer.errors import UsageError
 from restorer.prior import Prior
 from restorer.restoration.batches import Batches, Engine, OwnEngine
 from restorer.restoration.classical_stage import WINDOW_S, ClassicalStage
@@ -57,7 +58,7 @@ class RestoringStream:
         kept: Kept | None = None,
         engine: Engine | None = None,
     ) -> None:
-        self._report = progress
+        self._report, self._rate = progress, sample_rate
         engine = OwnEngine(prior, batch_size) if engine is None else engine
         batches = Batches(engine, settings, seed, kept)
         at_once = max(1, min(engine.room, batch_size) // channels)
@@ -108,10 +109,19 @@ class RestoringStream:
         return block
 
     def push(self, block: Samples) -> Samples:
-        """The next frames in; those out that are finished by now, perhaps none."""
+        """The next frames in; those out that are finished by now, perhaps none.
+
+        UsageError for another shape, AudioError for samples outside gaps that are not finite.
+        """
+        if block.shape[1:] != self._nothing.shape[1:]:
+            channels = self._nothing.shape[1]
+            raise UsageError(
+                f"a block of shape {block.shape} in a recording of {channels} channels; give (frames, {channels})"
+            )
         start, self._arrived = self._arrived, self._arrived + len(block)
         # What no stage may hear would reach one through another, and need not be finite.
         block = self.heard_of(block, start)
+        require_finite(block, start, self._rate, "the recording")
         for stage in self._stages:
             block = stage.push(block)
         return block
@@ -156,5 +166,4 @@ def restore(
         task, prior, preset_of(task) if settings is None else settings, sample_rate, table.shape[1], seed=seed,
         batch_size=batch_size, total=len(table), progress=progress,
     )  # fmt: skip
-    require_finite(stream.heard_of(table, 0), 0, sample_rate, "the recording")
-    return np.concatenate([stream.push(table), stream.finish()]).reshape(samples.shape)
+    return np.concatenate([stream.push(table), stream.finish()]).reshape(np.shape(samples))

@@ -218,6 +218,19 @@ def test_what_was_kept_of_other_parameters_is_not_used(tiny, album, tmp_path, mo
     assert contents(tmp_path / "new") == contents(tmp_path / "straight")
 
 
+def test_what_was_kept_of_one_version_is_not_used_for_another(tiny, album, tmp_path, monkeypatch):
+    power = Power(monkeypatch)
+    power.left = 100
+    assert tiny("bwe", "album/c.wav", *WORDS, "--out", "straight.wav") == 0
+    whole = power.computed
+    power.left = 2 * whole - 1  # all of the first, not all of the second
+    assert tiny("bwe", "album/c.wav", *WORDS, "--takes", "2", "--jobs", "1", "--resume", "--out", "new/") == 130
+    assert kept_path(tmp_path / "new/c.2.wav").exists()
+    power.left = 100
+    assert tiny("bwe", "album/c.wav", *WORDS, "--resume", "--out", "new/c.2.wav") == 0
+    assert (tmp_path / "new/c.2.wav").read_bytes() == (tmp_path / "straight.wav").read_bytes()
+
+
 def test_another_recording_of_the_same_name_begins_anew(tiny, album, tmp_path, monkeypatch):
     power = Power(monkeypatch)
     power.left = 2

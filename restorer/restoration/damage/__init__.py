@@ -53,6 +53,10 @@ class Damage(Protocol):
     def trusted(self) -> Projectable | None:
         """What of the sound before sampling is kept as it is: heard through this."""
 
+    @property
+    def gaps(self) -> Gaps | None:
+        """Where nothing is heard at all."""
+
     def measured(self, heard: Tensor, placed: Degradation) -> Tensor:
         """(batch, time): y, of what is heard after a classical method had its turn; `placed`: A on these windows."""
 
@@ -77,8 +81,9 @@ class Damage(Protocol):
     def heard(self, original: Samples, start: int) -> Samples:
         """What of the recording's samples from `start` on (file's rate) may be heard."""
 
-    def hurts(self, block: Samples, start: int) -> bool:
-        """Whether a window with these samples, from `start` on, needs restoring."""
+    def hurts(self, block: Samples, start: int) -> Samples:
+        """(frames, channels): where a window with these samples, from `start` on, is to be restored; 1, 0 where not,
+        between the two in fades."""
 
     def classical(self, y: Tensor, placed: Degradation) -> Tensor:
         """(batch, time): the classical estimate for these waveforms. UsageError for damage that is beyond it."""
@@ -101,8 +106,14 @@ def stages_of(task: Task, method: Method, file_rate: int, prior_rate: int) -> St
     """
     if method == "classical":
         return Stages(damage_of(task, file_rate, file_rate), None)
-    damage_of(task, file_rate, prior_rate)  # refuses what has no stages either
     parts = parts_of(task)
+    for part in parts:
+        if isinstance(part, BandwidthExtension) and part.cutoff_hz >= prior_rate / 2:
+            raise UsageError(
+                f"a cutoff of {part.cutoff_hz:g} Hz: the prior knows nothing above {prior_rate / 2:g} Hz; what is "
+                "missing there stays so"
+            )
+    damage_of(task, file_rate, prior_rate)  # refuses what has no stages either
     gaps_s = [gap for part in parts if isinstance(part, Inpainting) for gap in part.gaps_s]
     light_s, heavy_s = split_gaps(gaps_s) if method == "auto" else ([], gaps_s)
     peaks: list[Part] = [part for part in parts if isinstance(part, Declipping)]
@@ -128,20 +139,20 @@ def damage_of(
     """The task for a file at file_rate, to be dealt with at `rate` (Hz).
 
     least_clipping: the share of a window's samples up to which clipping does not hurt. left_s: gaps that are left to
-    another, of which clipping learns nothing. Raises UsageError for a cutoff that is not below half of `rate`, and for
+    another, of which nothing is learned. Raises UsageError for a cutoff that is not below half of `rate`, and for
     two parts of a kind.
     """
+    left = Gaps(file_spans(left_s, rate)) if left_s else None
     match task:
         case BandwidthExtension(cutoff_hz):
             return LostHighs(_low_pass(cutoff_hz, rate), rate)
         case Inpainting(gaps_s):
             spans = file_spans(gaps_s, rate)
             near = spans if file_rate == rate else widened(spans, RINGING)
-            return LostSpans(Gaps(near), Gaps(file_spans(gaps_s, file_rate)), rate)
+            return LostSpans(Gaps(near), Gaps(file_spans(gaps_s, file_rate)), rate, left)
         case Declipping(threshold):
             trusted = _low_pass(min(_PEAKS_BELOW_HZ, rate / 4), rate)
-            gaps = Gaps(file_spans(left_s, rate)) if left_s else None
-            return LostPeaks(_hard_clip(threshold), rate, trusted, least_clipping, gaps)
+            return LostPeaks(_hard_clip(threshold), rate, trusted, least_clipping, left)
         case Repair(parts):
             return _several([damage_of(part, file_rate, rate, least_clipping, left_s) for part in parts])
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from restorer.audio import Samples
-from restorer.degradation import Composed, Degradation, Projectable
+from restorer.degradation import Composed, Degradation, Gaps, Projectable
 from restorer.prior import Audible
 from restorer.restoration.damage.single import LostHighs, LostPeaks, LostSpans
 from restorer.restoration.windows import Window, grid_around
@@ -43,6 +43,10 @@ class Several:
         if self.peaks is None:
             return None
         return Composed(*(each.degradation for each in (self.highs, self.spans) if each is not None))
+
+    @property
+    def gaps(self) -> Gaps | None:
+        return None if self.spans is None else self.spans.degradation
 
     def audible(self, whitened: Tensor, starts: Sequence[int]) -> Audible:
         each = [part.audible(whitened, starts) for part in self.parts]
@@ -90,8 +94,8 @@ class Several:
     def heard(self, original: Samples, start: int) -> Samples:
         return original if self.spans is None else self.spans.heard(original, start)
 
-    def hurts(self, block: Samples, start: int) -> bool:
-        return any(part.hurts(block, start) for part in self.parts)
+    def hurts(self, block: Samples, start: int) -> Samples:
+        return np.maximum.reduce([part.hurts(block, start) for part in self.parts])
 
     def classical(self, y: Tensor, placed: Degradation) -> Tensor:
         assert isinstance(placed, Composed)

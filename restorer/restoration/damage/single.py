@@ -7,6 +7,7 @@ from typing import Self
 
 import numpy as np
 import torch
+from scipy.ndimage import maximum_filter1d, uniform_filter1d
 from torch import Tensor
 
 from restorer.audio import Samples
@@ -19,11 +20,15 @@ from restorer.errors import UsageError
 from restorer.prior import Audible
 from restorer.restoration.windows import Window, fills, grid, grid_size
 
+_DIGITAL_SILENCE = 1e-7  # of full scale: below the least step of 24 bits
+_NEAR_S = 0.02  # what a crossover rings for, and more
 _RESTLESS = 1 / 64  # share of a window, beside a gap, where its edge rings in the whitened domain
 
 
 class _Anywhere:
     """Damage that may be anywhere: windows of a grid, each on its own."""
+
+    gaps: None = None
 
     def windows(self, length: int) -> Iterator[Window]:
         return grid(length)
@@ -61,8 +66,8 @@ class LostHighs(_Anywhere):
     def confined(self, change: Tensor, heard: Tensor, placed: Degradation) -> Tensor:
         return apply_fir(change, self.degradation.crossover)
 
-    def hurts(self, block: Samples, start: int) -> bool:
-        return bool(block.any())
+    def hurts(self, block: Samples, start: int) -> Samples:
+        return sounding(block, self.sample_rate)
 
     def classical(self, y: Tensor, placed: Degradation) -> Tensor:
         return replicate(y, self.degradation, self.sample_rate)
@@ -73,12 +78,17 @@ class LostHighs(_Anywhere):
 
 @dataclass(frozen=True)
 class LostSpans:
-    """Gaps; `at_file_rate` are the same ones in the file's samples."""
+    """Gaps; `at_file_rate` are the same ones in the file's samples; `left`: others that are left to another method."""
 
     degradation: Gaps
     at_file_rate: Gaps
     sample_rate: int  # of what deals with it
+    left: Gaps | None = None
     trusted: None = None
+
+    @property
+    def gaps(self) -> Gaps:
+        return self.degradation
 
     def windows(self, length: int) -> Iterator[Window]:
         return iter(fills(self.degradation.spans, length))
@@ -121,8 +131,9 @@ class LostSpans:
     def confined(self, change: Tensor, heard: Tensor, placed: Degradation) -> Tensor:
         return change
 
-    def hurts(self, block: Samples, start: int) -> bool:
-        return bool((self.degradation.on([start], len(block)).weights(len(block)) > 0).any())
+    def hurts(self, block: Samples, start: int) -> Samples:
+        near = (self.degradation.on([start], len(block)).weights(len(block)) > 0).any()
+        return np.full(block.shape, float(near))
 
     def _near(self, start: int, end: int) -> list[tuple[int, int]]:
         """The gaps that a window from `start` to `end` sees."""
@@ -137,7 +148,8 @@ class LostSpans:
                 f"a gap of {longest:g} s is more than the {JANSSEN_GAPS.longest_s:g} s that autoregression bridges; "
                 "leave the method to auto, or choose diffusion"
             )
-        return janssen_gaps(y, placed, self.sample_rate)
+        left = None if self.left is None else self.left.on(placed.starts, y.shape[-1])
+        return janssen_gaps(y, placed, self.sample_rate, left=left)
 
     def repaired(self, original: Samples, change: Samples, start: int) -> Samples:
         return self.heard(original, start) + self.weight(original, start) * change
@@ -145,8 +157,8 @@ class LostSpans:
 
 @dataclass(frozen=True)
 class LostPeaks(_Anywhere):
-    """Flattened at a level; `least`: the share of a window's samples up to which that does not hurt; `gaps`: another's
-    to fill, in which nothing is heard.
+    """Flattened at a level; `least`: the share of a window's samples up to which that does not hurt; `left`: gaps
+    that are left to another method, in which nothing is heard.
 
     Where the peaks' energy is, in the lows, social sparsity knows better than a prior: it has its turn first, and the
     sampler starts from what it left, in which every flattened peak reaches the level, and keeps its lows.
@@ -156,11 +168,11 @@ class LostPeaks(_Anywhere):
     sample_rate: int  # of what deals with it
     trusted: LowPass
     least: float = 0.0
-    gaps: Gaps | None = None
+    left: Gaps | None = None
 
     @cached_property
     def degradation(self) -> HardClip | Composed:
-        return self.clip if self.gaps is None else Composed(self.clip, self.gaps)
+        return self.clip if self.left is None else Composed(self.clip, self.left)
 
     def audible(self, whitened: Tensor, starts: Sequence[int]) -> Audible:
         return Audible()
@@ -174,25 +186,36 @@ class LostPeaks(_Anywhere):
     def confined(self, change: Tensor, heard: Tensor, placed: Degradation) -> Tensor:
         return change
 
-    def hurts(self, block: Samples, start: int) -> bool:
+    def hurts(self, block: Samples, start: int) -> Samples:
         clipped = self.clip.clipped(torch.from_numpy(block)).double()
-        if self.gaps is not None:
-            clipped *= _outside(self.gaps.on([start], len(block)), len(block)).T
-        return float(clipped.mean()) > self.least
+        if self.left is not None:
+            clipped *= _outside(self.left.on([start], len(block)), len(block)).T
+        heavily = clipped.mean(0).numpy() > self.least  # each channel by itself: what is alone comes out the same
+        return np.broadcast_to(heavily.astype(np.float64), block.shape)
 
     def classical(self, y: Tensor, placed: Degradation) -> Tensor:
-        if self.gaps is None:
+        if self.left is None:
             return social_mean(y, self.clip, self.sample_rate)
         assert isinstance(placed, Composed)
-        _, gaps = placed.members
-        assert isinstance(gaps, Gaps)
-        measured = _outside(gaps, y.shape[-1]).to(y).expand_as(y)
+        _, left = placed.members
+        assert isinstance(left, Gaps)
+        measured = _outside(left, y.shape[-1]).to(y).expand_as(y)
         return social_mean(y, self.clip, self.sample_rate, measured=measured)
 
     def repaired(self, original: Samples, change: Samples, start: int) -> Samples:
         wave = torch.from_numpy(original)
         projected: Samples = self.clip.project(wave + torch.from_numpy(change), self.clip(wave)).numpy()
         return projected
+
+
+def sounding(block: Samples, sample_rate: int) -> Samples:
+    """(frames, channels): 0 where a block is digital silence, 1 where it is not, and a fade where that begins or ends.
+
+    Between takes, and before and after a piece, nothing sounds, nor did anything before the highs were lost.
+    """
+    reach = max(1, round(_NEAR_S * sample_rate))
+    near = maximum_filter1d((np.abs(block) > _DIGITAL_SILENCE).astype(np.float64), 2 * reach + 1, axis=0)
+    return np.clip(uniform_filter1d(near, reach, axis=0), 0.0, 1.0)
 
 
 def _outside(gaps: Gaps, length: int) -> Tensor:
