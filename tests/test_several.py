@@ -11,7 +11,7 @@ from restorer.restoration.damage import LostPeaks, Several, damage_of
 from restorer.restoration.fit import require_fit
 from restorer.restoration.settings import Settings
 from restorer.restoration.stream import restore
-from restorer.restoration.task import BandwidthExtension, Declipping, Inpainting, Part, Repair
+from restorer.restoration.task import BandwidthExtension, Declipping, Inpainting, Part, Repair, gaps_of, joined
 from tests.tiny import WhitePrior
 
 RATE = 8000
@@ -55,6 +55,22 @@ def test_a_repair_of_one_part_is_that_task() -> None:
     y = damaged(music(), (Inpainting(GAPS_S),))
     alone = restore(y[:, None], RATE, Inpainting(GAPS_S), WhitePrior(), QUICK)[:, 0]  # type: ignore[arg-type]
     np.testing.assert_array_equal(repaired(y, (Inpainting(GAPS_S),)), alone)
+
+
+def test_the_gaps_of_channels_stay_theirs_in_company() -> None:
+    left, right, both = (0.7, 0.75), (0.72, 1.05), (1.4, 1.55)
+    gaps = gaps_of([[both, left], [right, both]])
+    assert gaps == Inpainting(((0.7, 1.05), both), ((left, both), (right, both)))
+    assert joined([Declipping(0.1), gaps, Inpainting(((0.1, 0.2),))]) == Repair(
+        (Declipping(0.1), gaps_of([[(0.1, 0.2), left, both], [(0.1, 0.2), right, both]]))
+    )
+    clean = np.stack([music(), music(seed=1)], axis=1)
+    y = clean.clip(-THRESHOLD, THRESHOLD)
+    out = restore(y, RATE, Repair((Declipping(THRESHOLD), gaps)), WhitePrior(), QUICK)  # type: ignore[arg-type]
+    for channel, own in enumerate(((left, both), (right, both))):
+        sound = ~inside(own, len(y), 64) & (np.abs(y[:, channel]) < THRESHOLD - 1e-4)
+        np.testing.assert_array_equal(out[sound, channel], y[sound, channel])
+        assert np.std((out - y)[inside(own, len(y)), channel]) > 0.01
 
 
 def test_peaks_and_gaps_leave_every_other_sample_as_it_is() -> None:

@@ -166,6 +166,24 @@ def test_a_gap_in_a_recording_with_an_offset_has_it_too() -> None:
     np.testing.assert_allclose(raised[gap] - plain[gap], np.broadcast_to(offset, plain[gap].shape), atol=2e-3)
 
 
+@pytest.mark.parametrize("gap_s", [(1.0, 1.03), (1.0, 1.4)])
+@pytest.mark.parametrize("rate", [RATE, 11025])
+def test_a_gap_of_one_channel_is_filled_in_that_one_as_if_it_were_alone(rate: int, gap_s: tuple[float, float]) -> None:
+    signal = music(2 * rate, 3)
+    signal[round(gap_s[0] * rate) : round(gap_s[1] * rate), 1] = 0.0
+    out = restored(signal, Inpainting((gap_s,), ((), (gap_s,), ())), INPAINT, rate)
+    np.testing.assert_array_equal(out[:, [0, 2]], signal[:, [0, 2]])
+    alone = restored(signal[:, 1], Inpainting((gap_s,)), INPAINT, rate)
+    np.testing.assert_allclose(out[:, 1], alone, atol=1e-6)
+    assert np.std(out[:, 1] - signal[:, 1]) > 0.001
+
+
+def test_gaps_of_channels_that_the_recording_lacks_are_refused() -> None:
+    gap_s = (0.2, 0.3)
+    with pytest.raises(UsageError, match="gaps of 2 channels for a recording of 1"):
+        restored(music(RATE), Inpainting((gap_s,), ((gap_s,), ())), INPAINT)
+
+
 def test_blocks_of_another_shape_or_without_a_number_are_refused() -> None:
     stream = RestoringStream(TASKS[0][0], WhitePrior(), QUICK, RATE, 2)  # type: ignore[arg-type]
     for block in (np.zeros(100), np.zeros((100, 1))):

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from restorer.restoration.damage.light import Gap, split_gaps
+from restorer.restoration.damage.light import split_gaps
 from restorer.restoration.settings import Method
 from restorer.restoration.stream import RestoringStream
-from restorer.restoration.task import BandwidthExtension, Declipping, Inpainting, Task, parts_of
+from restorer.restoration.task import BandwidthExtension, Declipping, Gap, Inpainting, Task, parts_of
 
 _LISTED = 4
 

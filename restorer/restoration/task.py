@@ -1,8 +1,12 @@
 """What is wrong with a recording, in the user's units; light enough to be checked before anything heavy is imported."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Literal
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, Self
+
+Gap = tuple[float, float]
+"""From and to, in seconds."""
 
 
 @dataclass(frozen=True)
@@ -14,9 +18,33 @@ class BandwidthExtension:
 
 @dataclass(frozen=True)
 class Inpainting:
-    """Nothing is known in the gaps: (from, to) in seconds, sorted, apart from each other."""
+    """Nothing is known in the gaps: (from, to) in seconds, sorted, apart from each other.
 
-    gaps_s: tuple[tuple[float, float], ...]
+    by_channel_s: the gaps of each channel, of which gaps_s are the union; None: every channel has all of them.
+    """
+
+    gaps_s: tuple[Gap, ...]
+    by_channel_s: tuple[tuple[Gap, ...], ...] | None = None
+
+    def of(self, channel: int) -> tuple[Gap, ...]:
+        """A channel's own gaps."""
+        return self.gaps_s if self.by_channel_s is None else self.by_channel_s[channel]
+
+    def among(self, gaps_s: Sequence[Gap]) -> Self:
+        """Those that lie in these, some of its own."""
+        if self.by_channel_s is None:
+            return replace(self, gaps_s=tuple(gaps_s))
+        starts = [start for start, _ in gaps_s]
+
+        def lies_within(gap: Gap) -> bool:
+            i = bisect_right(starts, gap[0]) - 1
+            return i >= 0 and gap[1] <= gaps_s[i][1]
+
+        return replace(
+            self,
+            gaps_s=tuple(gaps_s),
+            by_channel_s=tuple(tuple(gap for gap in own if lies_within(gap)) for own in self.by_channel_s),
+        )
 
 
 @dataclass(frozen=True)
@@ -61,17 +89,29 @@ def parts_of(task: Task) -> tuple[Part, ...]:
 def joined(parts: Iterable[Part]) -> Task:
     """The task of these parts; all gaps are one part. UNDAMAGED where there is nothing to do."""
     parts = tuple(parts)
-    gaps_s = merged_gaps(gap for part in parts if isinstance(part, Inpainting) for gap in part.gaps_s)
+    gaps = _union([part for part in parts if isinstance(part, Inpainting)])
     damaged: list[Part] = [part for part in parts if not isinstance(part, Inpainting)]
-    damaged += [Inpainting(gaps_s)] if gaps_s else []
+    damaged += [gaps] if gaps.gaps_s else []
     if not damaged:
         return UNDAMAGED
     return damaged[0] if len(damaged) == 1 else Repair(tuple(damaged))
 
 
-def merged_gaps(gaps_s: Iterable[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
+def _union(parts: Sequence[Inpainting]) -> Inpainting:
+    counts = [len(part.by_channel_s) for part in parts if part.by_channel_s is not None]
+    return gaps_of([[gap for part in parts for gap in part.of(channel)] for channel in range(max(counts, default=1))])
+
+
+def gaps_of(channels: Sequence[Iterable[Gap]]) -> Inpainting:
+    """The task for gaps of each channel, in any order; of a single channel: of all that there are."""
+    by_channel_s = tuple(merged_gaps(own) for own in channels)
+    gaps_s = merged_gaps(gap for own in by_channel_s for gap in own)
+    return Inpainting(gaps_s, None if all(own == gaps_s for own in by_channel_s) else by_channel_s)
+
+
+def merged_gaps(gaps_s: Iterable[Gap]) -> tuple[Gap, ...]:
     """Gaps in the order of time; those that touch or overlap become one."""
-    merged: list[tuple[float, float]] = []
+    merged: list[Gap] = []
     for start, stop in sorted(gaps_s):
         if merged and start <= merged[-1][1]:
             merged[-1] = merged[-1][0], max(stop, merged[-1][1])

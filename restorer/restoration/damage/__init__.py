@@ -114,12 +114,12 @@ def stages_of(task: Task, method: Method, file_rate: int, prior_rate: int) -> St
                 "missing there stays so"
             )
     damage_of(task, file_rate, prior_rate)  # refuses what has no stages either
-    gaps_s = [gap for part in parts if isinstance(part, Inpainting) for gap in part.gaps_s]
-    light_s, heavy_s = split_gaps(gaps_s) if method == "auto" else ([], gaps_s)
+    gaps = next((part for part in parts if isinstance(part, Inpainting)), UNDAMAGED)
+    light_s, heavy_s = split_gaps(gaps.gaps_s) if method == "auto" else ([], list(gaps.gaps_s))
     peaks: list[Part] = [part for part in parts if isinstance(part, Declipping)]
     highs: list[Part] = [part for part in parts if isinstance(part, BandwidthExtension)]
-    classical = joined([*peaks, Inpainting(tuple(light_s))])
-    prior = joined([*highs, *peaks, Inpainting(tuple(heavy_s))])
+    classical = joined([*peaks, gaps.among(light_s)])
+    prior = joined([*highs, *peaks, gaps.among(heavy_s)])
     least = LIGHT_CLIPPING if method == "auto" else 0.0
     return Stages(
         _if_any(classical, file_rate, file_rate, left_s=tuple(heavy_s)),
@@ -146,15 +146,23 @@ def damage_of(
     match task:
         case BandwidthExtension(cutoff_hz):
             return LostHighs(_low_pass(cutoff_hz, rate), rate)
-        case Inpainting(gaps_s):
+        case Inpainting(gaps_s, by_channel_s):
             spans = file_spans(gaps_s, rate)
             near = spans if file_rate == rate else widened(spans, RINGING)
-            return LostSpans(Gaps(near), Gaps(file_spans(gaps_s, file_rate)), rate, left)
+            at_file_rate = tuple(Gaps(file_spans(own, file_rate)) for own in by_channel_s or (gaps_s,))
+            return LostSpans(Gaps(near), at_file_rate, rate, left)
         case Declipping(threshold):
             trusted = _low_pass(min(_PEAKS_BELOW_HZ, rate / 4), rate)
             return LostPeaks(_hard_clip(threshold), rate, trusted, least_clipping, left)
         case Repair(parts):
+            if any(isinstance(part, BandwidthExtension) for part in parts):
+                parts = tuple(_in_every_channel(part) for part in parts)
             return _several([damage_of(part, file_rate, rate, least_clipping, left_s) for part in parts])
+
+
+def _in_every_channel(part: Part) -> Part:
+    """What adds highs fills the gaps in the same window, whose change is not to be told apart."""
+    return Inpainting(part.gaps_s) if isinstance(part, Inpainting) else part
 
 
 def _several(damages: Sequence[Damage]) -> Damage:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from itertools import pairwise
 
-Gap = tuple[float, float]
+from restorer.restoration.task import Gap
 
 LIGHT_GAP_S = 0.1
 """Up to here a gap goes to autoregression."""

@@ -78,10 +78,13 @@ class LostHighs(_Anywhere):
 
 @dataclass(frozen=True)
 class LostSpans:
-    """Gaps; `at_file_rate` are the same ones in the file's samples; `left`: others that are left to another method."""
+    """Gaps; `at_file_rate` are the same ones in the file's samples, of each channel or of all alike.
+
+    `left`: others that are left to another method.
+    """
 
     degradation: Gaps
-    at_file_rate: Gaps
+    at_file_rate: tuple[Gaps, ...]
     sample_rate: int  # of what deals with it
     left: Gaps | None = None
     trusted: None = None
@@ -108,8 +111,9 @@ class LostSpans:
         return np.where(self.weight(original, start) == 1, 0.0, original)
 
     def weight(self, original: Samples, start: int) -> Samples:
-        """(frames, 1): 1 in the gaps, falling to 0 over their fades; at the file's rate."""
-        return self.at_file_rate.on([start], len(original)).weights(len(original))[0].numpy()[:, None]
+        """(frames, channels or 1): 1 in the gaps, falling to 0 over their fades; at the file's rate."""
+        placed = [gaps.on([start], len(original)) for gaps in self.at_file_rate]
+        return np.stack([each.weights(len(original))[0].numpy() for each in placed], axis=1)
 
     def audible(self, whitened: Tensor, starts: Sequence[int]) -> Audible:
         length = whitened.shape[-1]
