@@ -1,6 +1,7 @@
 """Detection: what was done to rendered music is found, where and how much; undamaged music is left in peace."""
 
 from functools import cache
+from time import monotonic
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from hypothesis import strategies as st
 from scipy import signal
 
 from restorer.degradation.detect import Detector
+from restorer.degradation.detect.gaps import GapMeter
+from restorer.degradation.detect.missing import Hole
 from restorer.dsp.filters import kaiser_lowpass
 
 RATE = 44100
@@ -88,6 +91,36 @@ def sudden(length):
     return np.minimum(1, np.arange(length) / (0.002 * RATE))
 
 
+def rounded(sound, bits):
+    return np.round(sound * 2 ** (bits - 1)) / 2 ** (bits - 1)
+
+
+def drums(decay_s=0.03, down_to=1e-3):
+    """Hits of noise that die away, cut off to silence where the last of them drowns."""
+    length = round(decay_s * np.log(1 / down_to) * RATE)
+    hit = 0.3 * np.random.default_rng(0).standard_normal(length) * np.exp(-np.arange(length) / (decay_s * RATE))
+    return np.tile(np.pad(hit, (0, RATE // 2 - length)), 8)
+
+
+def damped(sound, fade_s=0.01, rest_s=0.15):
+    """Silence twice a second, into which and out of which the sound is faded."""
+    fade, rest = round(fade_s * RATE), round(rest_s * RATE)
+    ramp = np.linspace(1, 0, fade)
+    gain = np.concatenate([ramp, np.zeros(rest), ramp[::-1]])
+    played = sound.copy()
+    for first in range(RATE // 4, len(sound) - len(gain), RATE // 2):
+        played[first : first + len(gain)] *= gain
+    return played
+
+
+def tone(hz, seconds, shape=np.sin):
+    return 0.5 * shape(2 * np.pi * hz * np.arange(round(seconds * RATE)) / RATE)
+
+
+def square(phase):
+    return np.where(phase % (2 * np.pi) < np.pi, 1.0, -1.0)
+
+
 NOT_DAMAGED = {
     "silence": lambda clean: np.zeros(5 * RATE),
     "nothing": lambda clean: np.zeros(0),
@@ -109,6 +142,14 @@ NOT_DAMAGED = {
     "one sample at full scale": lambda clean: pcm16(clean / np.abs(clean).max()),
     "a steady tone": lambda clean: pcm16(0.99 * np.sin(2 * np.pi * 50 * np.arange(5 * RATE) / RATE)),
     "a high steady tone": lambda clean: 0.5 * np.sin(2 * np.pi * 1000 * np.arange(5 * RATE) / RATE),
+    "8 bits": lambda clean: rounded(clean, 8),
+    "8 bits, played softly": lambda clean: rounded(0.25 * clean, 8),
+    "12 bits, played softly": lambda clean: rounded(0.02 * clean, 12),
+    "8 bits with a gain, in 16": lambda clean: pcm16(0.7 * rounded(clean, 8)),
+    "drums that die away": lambda clean: pcm16(drums()),
+    "notes that are damped": lambda clean: pcm16(damped(clean)),
+    "a tone that is switched on and off": lambda clean: pcm16(damped(tone(630, 5), fade_s=0.005)),
+    "a square tone": lambda clean: pcm16(np.concatenate([tone(hz, 0.25, square) for hz in (220, 330, 441)])),
     "an anti-alias filter": lambda clean: low_passed(clean, 20_900, "resampled"),
 }
 
@@ -157,17 +198,37 @@ def test_the_cutoff_of_a_codec_is_said_to_be_one(clean):
     assert not findings.damage
 
 
-def test_the_holes_of_a_codec_are_recognised(clean):
-    """Bands that a codec silences here and there, below bands that it keeps."""
-    noisy = clean + 1e-3 * np.random.default_rng(0).standard_normal(len(clean))
-    hz, _, frames = signal.stft(noisy, RATE, nperseg=2048)
+def codec_like(sound):
+    """Bands that a codec silences here and there, below bands that it keeps, up to 11 kHz."""
+    hz, _, frames = signal.stft(sound, RATE, nperseg=2048)
     frames[hz > 11_000] = 0
     for band in range(6, 10):
         silenced = np.repeat(np.random.default_rng(band).random(-(-frames.shape[1] // 30)) < 0.4, 30)
         frames[np.ix_((hz >= 1000 * band) & (hz < 1000 * band + 1000), silenced[: frames.shape[1]])] = 0
-    (cutoff,) = found(signal.istft(frames, RATE, nperseg=2048)[1], wanted=["cutoff"]).cutoffs
+    return signal.istft(frames, RATE, nperseg=2048)[1][: len(sound)]
+
+
+def test_the_holes_of_a_codec_are_recognised(clean):
+    noisy = clean + 1e-3 * np.random.default_rng(0).standard_normal(len(clean))
+    (cutoff,) = found(codec_like(noisy), wanted=["cutoff"]).cutoffs
     assert cutoff.is_codec
     assert cutoff.cutoff_hz == pytest.approx(11_000, rel=0.05)
+
+
+@pytest.mark.parametrize(("cutoff_hz", "is_codec"), [(11_000, True), (7000, True), (3000, False)])
+def test_in_a_lossy_file_a_cutoff_is_the_codecs_unless_none_cuts_so_low(clean, cutoff_hz, is_codec):
+    detector = Detector(RATE, 1, ["cutoff"], is_lossy=True)
+    detector.push(low_passed(clean, cutoff_hz, "fir")[:, None])
+    (cutoff,) = detector.result().cutoffs
+    assert cutoff.is_codec == is_codec
+
+
+def test_what_a_codec_did_to_one_channel_it_did_to_the_other(clean):
+    noisy = clean + 1e-3 * np.random.default_rng(0).standard_normal(len(clean))
+    one, other, dull = found(
+        codec_like(noisy), low_passed(noisy, 11_000, "fir"), low_passed(noisy, 5000, "fir")
+    ).cutoffs
+    assert (one.is_codec, other.is_codec, dull.is_codec) == (True, True, False)
 
 
 def test_a_cutoff_that_changes_is_told_by_its_stretches(clean):
@@ -246,6 +307,33 @@ def test_gaps_are_found_with_their_edges(clean, kind, store):
         assert gap.confidence >= 0.5
 
 
+def test_steady_tones_are_no_repeated_buffers():
+    """Of 441 Hz every period is the one before it, sample by sample."""
+    sound = pcm16(np.concatenate([tone(hz, 0.5) for hz in (441, 882, 630, 490, 440)]))
+    assert not [gap for gap in found(sound, wanted=["gaps"]).gaps if gap.kind == "repeated"]
+
+
+def test_gaps_are_found_in_8_bits_with_their_edges(clean):
+    """A splice of 16 bits does not hide that the rest stands still from step to step."""
+    damaged = filled(rounded(clean, 8), 4 * RATE, 4 * RATE + 2000, "zero")
+    damaged[7 * RATE : 7 * RATE + 50] = pcm16(clean[7 * RATE : 7 * RATE + 50])
+    (gap,) = found(damaged, wanted=["gaps"]).gaps
+    assert (gap.kind, abs(gap.first - 4 * RATE) <= EDGE, abs(gap.stop - 4 * RATE - 2000) <= EDGE) == (
+        "zero",
+        True,
+        True,
+    )
+
+
+@pytest.mark.parametrize("kind", ["zero", "dropout"])
+def test_a_dropout_while_a_note_dies_away_is_found(kind):
+    """It has lost half of its level in the tenth of a second before, and begins anew right after."""
+    played = pcm16(np.tile(0.5 * note(220.0, RATE)[:RATE] * np.exp(-np.arange(RATE) / (0.15 * RATE)), 4))
+    first, stop = RATE + round(0.45 * RATE), RATE + round(0.6 * RATE)
+    (gap,) = found(filled(played, first, stop, kind), wanted=["gaps"]).gaps
+    assert (gap.kind, abs(gap.first - first) <= EDGE, abs(gap.stop - stop) <= EDGE) == (kind, True, True)
+
+
 def test_a_dropout_before_quieter_sound_is_found(clean):
     """Behind it the sound has a twentieth of the level: it is there in full all the same, and no fade."""
     first, stop = 4 * RATE, 6 * RATE
@@ -259,6 +347,16 @@ def test_a_gap_of_both_channels_is_one_and_of_one_channel_its_own(clean):
     left = filled(both, 3 * RATE, 3 * RATE + 700, "zero")
     gaps = found(left, 0.5 * both, wanted=["gaps"]).gaps
     assert [gap.channels for gap in gaps] == [(0, 1), (0,)]
+
+
+def test_clicks_by_the_ten_thousand_are_merged_in_seconds(monkeypatch):
+    holes = tuple(Hole(1000 * number, 1000 * number + 3, "click", 0.9) for number in range(20_000))
+    monkeypatch.setattr(GapMeter, "result", lambda self: holes)
+    begun = monotonic()
+    gaps = found(np.zeros(0), np.zeros(0), wanted=["gaps"]).gaps
+    assert monotonic() - begun < 5  # a search through all for each took a minute
+    assert {gap.channels for gap in gaps} == {(0, 1)}
+    assert len(gaps) == len(holes)
 
 
 def test_an_abrupt_beginning_or_end_is_no_gap(clean):

@@ -1,5 +1,7 @@
 """Frechet audio distance: the laws of the distance, and the network that stands behind it."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -46,6 +48,24 @@ def test_it_is_the_formula_with_the_root_of_a_matrix():
     moved = np.sum((x.mean(0) - y.mean(0)) ** 2)
     expected = moved + np.trace(c1 + c2 - 2 * sqrtm(c1 @ c2).real)
     assert frechet_distance(x, y) == pytest.approx(expected, rel=1e-8)
+
+
+@pytest.mark.parametrize("patches", [(60, 70), (6, 70), (6, 5), (2, 2)])  # of 20 dimensions
+def test_it_is_the_formula_with_singular_values_of_all_patches(patches):
+    x, y = cloud(patches[0], 20), cloud(patches[1], 20, seed=1, scale=2) + 1
+    a, b = ((each - each.mean(0)) / np.sqrt(len(each) - 1) for each in (x, y))
+    moved = np.sum((x.mean(0) - y.mean(0)) ** 2)
+    expected = moved + np.sum(a**2) + np.sum(b**2) - 2 * np.linalg.norm(a @ b.T, ord="nuc")
+    assert frechet_distance(x, y) == pytest.approx(expected, rel=1e-10)
+
+
+def test_its_memory_grows_with_the_patches_not_with_their_square():
+    x = cloud(2000, 2)
+    tracemalloc.start()
+    frechet_distance(x, x + 1)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20 * x.nbytes  # patches by patches: 1000 times
 
 
 @pytest.mark.parametrize(
@@ -143,7 +163,9 @@ def _labels(package):
     return import_module(f"{package.__name__}.configuration").MTT_LABELS
 
 
-def test_less_than_a_patch_is_refused():
+def test_what_has_no_embeddings_is_refused():
     pytest.importorskip("musicnn")
     with pytest.raises(UsageError, match="at least 3 s"):
         embed(np.zeros(16000), 16000)
+    with pytest.raises(UsageError, match="full scale is 1"):  # as integers of 16 bits
+        embed(3000 * cloud(4 * 16000, 1)[:, 0], 16000)

@@ -1,5 +1,9 @@
 """Onsets and perceptual models, where their packages are installed."""
 
+import math
+import sys
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -67,9 +71,34 @@ def music():
 
 
 def check_order(measure, music):
-    """Equal signals get the best mark, and harder clipping a worse one."""
-    equal, mild, hard = (measure(music, music.clip(-c, c), RATE) for c in (1, 0.2, 0.03))
+    """Equal signals get the best mark, and harder clipping a worse one; what is measured stays as it was."""
+    heard = music.copy()  # harder clipping than by these is all the same to the 2f-model
+    equal, mild, hard = (measure(music, music.clip(-c, c), RATE) for c in (1, 0.4, 0.2))
     assert equal > mild > hard
+    np.testing.assert_array_equal(music, heard)
+
+
+@pytest.mark.parametrize(
+    ("measure", "seconds"),
+    [(perceptual.zimtohrli_mos, 0.1), (perceptual.two_f_mms, 0.55), (perceptual.visqol_mos, 0.95)],
+)
+def test_what_is_too_short_for_a_model_is_refused(measure, seconds):
+    short = np.full(round(seconds * 22050) - 20, 0.1)
+    with pytest.raises(UsageError, match=f"too short for it: give at least {seconds:.2f}"[:-1]):
+        measure(short, short, 22050)
+
+
+def failing(first, second):
+    raise ValueError("no sound")
+
+
+@pytest.mark.parametrize(
+    ("model", "message"), [(lambda *_: math.nan, "has no number"), (failing, "cannot judge it .no sound")]
+)
+def test_what_a_model_cannot_judge_is_refused(monkeypatch, music, model, message):
+    monkeypatch.setitem(sys.modules, "zimtohrli", SimpleNamespace(mos_from_signals=model))
+    with pytest.raises(UsageError, match=message):
+        perceptual.zimtohrli_mos(music, music, RATE)
 
 
 def test_zimtohrli_orders_clipping(music):

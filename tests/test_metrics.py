@@ -261,6 +261,8 @@ def test_sdr_known_answers():
     assert sdr(x, np.zeros_like(x)) == 0
     assert sdr([1, 1, 1, 1], [1.1, 0.9, 1.1, 0.9]) == pytest.approx(20)
     assert sdr_improvement([1, 1], [0.9, 0.9], [0.99, 1.01]) == pytest.approx(20)
+    with pytest.raises(UsageError, match="the reference itself"):
+        sdr_improvement([1, 1], [1, 1], [1, 1])
     half = np.arange(4) < 2
     assert sdr([1, 1, 1, 1], [1.1, 0.9, 9, 9], mask=half) == pytest.approx(20)
 

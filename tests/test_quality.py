@@ -10,7 +10,7 @@ import soundfile
 from restorer.bench import measures as columns
 from restorer.bench.cache import Cache, clip_hash, default_folder, key_of
 from restorer.bench.degrade import damaged, low_passed, regular_gaps
-from restorer.bench.measures import MEASURES, measures_named
+from restorer.bench.measures import MEASURES, Measure, measures_named
 from restorer.bench.methods import Method, Sweep, degradation_of, methods_of, names, require_known
 from restorer.bench.quality import Failure, evaluate, rows
 from restorer.bench.recordings import Clip, load_clip, sound_files
@@ -181,6 +181,28 @@ def test_a_method_that_fails_does_not_stop_the_others(tmp_path):
     assert len(found) == 4
 
 
+def test_a_package_that_fails_costs_one_value_and_is_asked_again(tmp_path):
+    asked = []
+
+    def failing(case):
+        asked.append(case)
+        raise ValueError("a package's own")
+
+    columns = [Measure("bad", "bad", 1, failing), PLAIN[0]]
+    for times in (1, 2):
+        (result,) = run([clip_of()], Cache(tmp_path), methods(("none",)), (CLIP,), columns)
+        assert (result.values["bad"], result.notes) == (None, ("bad: ValueError: a package's own",))
+        assert result.values["lsd"] > 0
+        assert len(asked) == times
+
+
+def test_what_is_no_number_is_not_in_the_mean(tmp_path):
+    columns = [Measure("odd", "odd", 1, lambda case: np.nan if case.damaged.clip.name == "a" else 2.0)]
+    found = run([clip_of(), clip_of(seed=1, name="b")], Cache(tmp_path), methods(("none",)), (CLIP,), columns)
+    assert found[0].notes
+    assert rows(found, columns)[0].values["odd"].mean == 2
+
+
 def test_a_package_that_is_missing_leaves_a_column_out(monkeypatch):
     find = importlib.util.find_spec
     monkeypatch.setattr(columns, "find_spec", lambda name: None if name in ("zimtohrli", "musicnn") else find(name))
@@ -199,6 +221,7 @@ def test_distances_of_sets_pool_all_recordings(tmp_path, monkeypatch):
     found = run([clip_of(seed=0), clip_of(seed=1, name="b")], Cache(tmp_path), methods(("none",)), (CLIP,), fad)
     (row,) = rows(found, fad)
     assert row.recordings == row.values["fad_musicnn"].count == 2
+    assert found[0].values["fad_musicnn"].nbytes == 40 * 10 * 4  # packed: of twenty hours all are held at once
     assert row.values["fad_musicnn"].mean > 0
     assert row.values["fad_musicnn"].half_width is None
     assert not any("fad_musicnn" in each["values"] for each in as_json([row], found)["results"])
@@ -210,6 +233,12 @@ def test_a_table_has_a_line_for_each_row(tmp_path):
     assert lines[0].split() == ["severity", "method", "n", "LSD", "SDR", "delta", "SDR", "s/s"]
     assert lines[1].split()[:4] == ["3", "dB", "none", "2"]
     assert len({len(line) for line in lines}) == 1
+
+
+def test_a_recording_of_which_no_sample_is_left_is_refused(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.zeros(1), 96000)
+    with pytest.raises(AudioError, match="too short for 8000 Hz"):
+        load_clip(tmp_path / "a.wav", sample_rate=8000)
 
 
 def test_recordings_are_one_channel_and_may_be_excerpts(tmp_path):

@@ -17,7 +17,7 @@ from restorer.restoration import job, sidecar
 from restorer.restoration.job import restore_file
 from restorer.restoration.regions import Regions, runs
 from restorer.restoration.settings import BWE, DECLIP, INPAINT
-from restorer.restoration.task import BandwidthExtension, Declipping, Inpainting
+from restorer.restoration.task import BandwidthExtension, Declipping, Inpainting, gaps_of
 from restorer.restoration.verify import Verifier
 from tests.tiny import WhitePrior
 
@@ -52,6 +52,16 @@ def test_one_sample_outside_a_gap_is_found(frame):
     bad, _ = verified(GAP, before, after)
     assert bad.deviation == pytest.approx(2.0**-20)
     assert not bad.is_kept
+
+
+def test_the_gap_of_one_channel_is_none_of_the_other():
+    before, gaps = music(), gaps_of([GAP.gaps_s, ()])
+    for channel, kept in ((0, True), (1, False)):
+        after = before.copy()
+        after[round(0.55 * RATE), channel] += 0.1
+        found, regions = verified(gaps, before, after)
+        assert found.is_kept is kept
+        assert regions == ((round(0.5 * RATE) - 64, round(0.6 * RATE) + 64),)
 
 
 def test_one_sample_that_was_not_clipped_is_found():
@@ -90,6 +100,22 @@ def test_the_measure_does_not_depend_on_the_blocks(sizes):
 
 def test_frames_that_never_came_back_are_a_fault():
     assert not verified(GAP, music(), music()[:-1])[0].is_kept
+
+
+def test_frames_that_nobody_had_are_a_fault():
+    found, _ = verified(GAP, music(), np.concatenate([music(), music()[:1]]))
+    assert (found.deviation, found.is_kept) == (np.inf, False)
+    assert "exactly" not in str(found)
+
+
+@pytest.mark.parametrize("task", [task for task, _ in TASKS])
+@pytest.mark.parametrize("frame", [5, round(0.55 * RATE), RATE - 1])  # the second of them in the gap
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_no_number_is_a_fault_wherever_it_is(task, frame, value):
+    after = music()
+    after[frame, 0] = value
+    found, _ = verified(task, music(), after)
+    assert (found.deviation, found.is_kept) == (np.inf, False)
 
 
 # Regions

@@ -1,7 +1,7 @@
 """The columns of the quality tables: what each is called, which package brings it, and how a case gets its value."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 Vectors = list[list[float]]
 Value = float | Vectors
+Embeddings = npt.NDArray[np.float32]
 
 MUSICNN_COMMAND = "pip install --no-deps musicnn==0.1.0"
 QUALITY_COMMAND = "pip install -e '.[quality]' in the checkout"
@@ -36,6 +37,7 @@ class Undamaged:
     clip: Clip
     cache: Cache
     device: str = "cpu"
+    _vectors: dict[str, Embeddings] = field(default_factory=dict)
 
     def notes(self) -> Any:
         """Of the clean recording, as the transcriber hears them."""
@@ -55,11 +57,13 @@ class Undamaged:
             raise UsageError(f"no {self.clip.name}.mid lies beside the recording; put it there")
         return read_midi(self.clip.score).between(self.clip.start_s, self.clip.start_s + self.clip.seconds)
 
-    def vectors(self, model: EmbeddingModel) -> Vectors:
-        """Its embeddings."""
+    def vectors(self, model: EmbeddingModel) -> Embeddings:
+        """Its embeddings, the same array for all of its cases."""
         clip = self.clip
-        kept = self._kept(model, lambda: {"vectors": _rounded(embed(clip.samples, clip.sample_rate, model))})
-        return list(kept["vectors"])
+        if model not in self._vectors:
+            kept = self._kept(model, lambda: {"vectors": _rounded(embed(clip.samples, clip.sample_rate, model))})
+            self._vectors[model] = as_embeddings(kept["vectors"])
+        return self._vectors[model]
 
     def _kept(self, what: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         key = key_of("clean", clip_hash(self.clip), what)
@@ -210,6 +214,11 @@ def measures_named(names: tuple[str, ...]) -> list[Measure]:
 def _rounded(vectors: Signal) -> Vectors:
     """Six digits: far finer than what the distance of such sets can tell, and a fraction of the file."""
     return [[float(f"{value:.6g}") for value in row] for row in vectors.tolist()]
+
+
+def as_embeddings(vectors: Vectors) -> Embeddings:
+    """(patches, dimensions), in an eighth of the memory; results of many hours are held at once."""
+    return np.asarray(vectors, dtype=np.float32)
 
 
 def _floats(values: npt.ArrayLike) -> Signal:

@@ -16,19 +16,20 @@ _SPREAD = 0.5  # of the way to the next severity: methods stand side by side, so
 
 def plot_tables(rows: Sequence[Row], measures: Sequence[Measure], folder: Path) -> list[Path]:
     """A PNG for each task in `folder` (made if need be): mean over severity, a line for each method, bars for the
-    intervals. Returns their paths. Needs matplotlib."""
+    intervals. Returns their paths; a task of which nothing could be measured has none. Needs matplotlib."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for task in dict.fromkeys(row.task for row in rows):
-        written.append(folder / f"{task}.png")
-        _picture(task, [row for row in rows if row.task == task], measures, written[-1])
+        of_task = [row for row in rows if row.task == task]
+        if shown := [measure for measure in measures if any(row.values.get(measure.name) for row in of_task)]:
+            written.append(folder / f"{task}.png")
+            _picture(task, of_task, shown, written[-1])
     return written
 
 
-def _picture(task: TaskName, rows: Sequence[Row], measures: Sequence[Measure], path: Path) -> None:
+def _picture(task: TaskName, rows: Sequence[Row], shown: Sequence[Measure], path: Path) -> None:
     from matplotlib.figure import Figure
 
-    shown = [measure for measure in measures if any(row.values.get(measure.name) for row in rows)]
     height = math.ceil(len(shown) / _COLUMNS)
     figure = Figure(figsize=(4.5 * _COLUMNS, 3.2 * height), layout="constrained")
     panels = figure.subplots(height, _COLUMNS, squeeze=False).flat

@@ -9,7 +9,7 @@ import numpy as np
 
 from restorer.bench.cache import Cache, clip_hash, key_of
 from restorer.bench.degrade import Damaged, damaged
-from restorer.bench.measures import Case, Measure, Undamaged, Value, Vectors
+from restorer.bench.measures import Case, Embeddings, Measure, Undamaged, Value, as_embeddings
 from restorer.bench.methods import UNTOUCHED, Method
 from restorer.bench.recordings import Clip
 from restorer.bench.severity import Severity, TaskName
@@ -31,9 +31,9 @@ class Result:
     method: str
     seconds: float
     computing_s: float
-    values: dict[str, Value | None]
+    values: dict[str, float | Embeddings | None]
     notes: tuple[str, ...] = ()
-    clean: dict[str, Vectors] = field(default_factory=dict)
+    clean: dict[str, Embeddings] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -91,19 +91,17 @@ def _measured(undamaged: Undamaged, hurt: Damaged, method: Method, measures: Seq
     clip, cache = hurt.clip, undamaged.cache
     key = key_of(clip_hash(clip), hurt.severity.task, hurt.severity.value, method.name, method.identity)
     kept = cache.get(key) or {"values": {}, "notes": {}}
+    lost: dict[str, str] = {}
     missing = [measure for measure in measures if measure.name not in kept["values"]]
     if missing:
         restored, seconds = _timed(method.restore, hurt)
-        case = Case(undamaged, hurt, restored)
         kept.setdefault("computing_s", seconds)
-        for measure in missing:
-            kept["values"][measure.name], note = _taken(measure, case)
-            if note:
-                kept["notes"][measure.name] = note
+        lost = _take(missing, Case(undamaged, hurt, restored), kept)
         cache.put(key, kept)
-    values = {measure.name: kept["values"][measure.name] for measure in measures}
-    clean = {name: undamaged.vectors(_model(name)) for name, value in values.items() if isinstance(value, list)}
-    notes = tuple(kept["notes"][measure.name] for measure in measures if measure.name in kept["notes"])
+    values = {measure.name: _held(kept["values"].get(measure.name)) for measure in measures}
+    clean = {name: undamaged.vectors(_model(name)) for name, value in values.items() if isinstance(value, np.ndarray)}
+    noted = kept["notes"] | lost
+    notes = tuple(noted[measure.name] for measure in measures if measure.name in noted)
     return Result(clip.name, hurt.severity, method.name, clip.seconds, kept["computing_s"], values, notes, clean)
 
 
@@ -116,11 +114,32 @@ def _timed(restore: Callable[[Damaged], Any], hurt: Damaged) -> tuple[Any, float
     return restored, seconds
 
 
-def _taken(measure: Measure, case: Case) -> tuple[Value | None, str]:
-    try:
-        return measure.of(case), ""
-    except RestorerError as error:
-        return None, f"{measure.name}: {error}"
+def _take(measures: Sequence[Measure], case: Case, kept: dict[str, Any]) -> dict[str, str]:
+    """Keeps their values, or None and a note where one cannot be taken.
+
+    Returns what else went wrong, in the packages that measure: it costs a value, not the run, and is not kept, for it
+    may go well another time.
+    """
+    lost = {}
+    for measure in measures:
+        try:
+            kept["values"][measure.name] = _number(measure.of(case))
+        except RestorerError as error:
+            kept["values"][measure.name], kept["notes"][measure.name] = None, f"{measure.name}: {error}"
+        except Exception as error:
+            lost[measure.name] = f"{measure.name}: {type(error).__name__}: {error}"
+    return lost
+
+
+def _number(value: Value) -> Value:
+    """Raises UsageError if it is none, which would take the mean of all recordings with it."""
+    if np.isnan(value).any():
+        raise UsageError("it is not a number here: leave the recording out")
+    return value
+
+
+def _held(value: Value | None) -> float | Embeddings | None:
+    return as_embeddings(value) if isinstance(value, list) else value
 
 
 def _model(measure: str) -> EmbeddingModel:

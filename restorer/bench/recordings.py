@@ -57,6 +57,8 @@ def load_clip(path: Path, seconds: float | None = None, sample_rate: int | None 
     mono = np.concatenate(blocks)
     if sample_rate is not None and sample_rate != rate:
         mono, rate = soxr.resample(mono, rate, sample_rate, quality="VHQ"), sample_rate
+        if not mono.size:
+            raise AudioError(f"{path} is too short for {rate} Hz; choose a higher --rate, or leave it out")
     length = mono.size if seconds is None else min(round(seconds * rate), mono.size)
     start = (mono.size - length) // 2
     score = path.with_suffix(".mid")

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
+
 from restorer.bench.measures import Measure
 from restorer.bench.quality import Result, Row
 from restorer.metrics.interval import CONFIDENCE, Mean
@@ -70,7 +72,7 @@ def as_json(rows: Sequence[Row], results: Sequence[Result]) -> dict[str, Any]:
                 "values": {
                     name: value if isinstance(value, float) and math.isfinite(value) else None
                     for name, value in result.values.items()
-                    if not isinstance(value, list)
+                    if not isinstance(value, np.ndarray)
                 },
             }
             for result in results

@@ -4,6 +4,7 @@ import importlib
 import platform
 import shutil
 import subprocess
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -99,7 +100,9 @@ def _tried(what: str, look: Callable[[], str]) -> Finding:
 def _package(name: str) -> Finding:
     """Whether it can be imported, not only whether it is there: a torchaudio of another release is not."""
     try:
-        importlib.import_module(name)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="pydub")  # of its own, on two lines, where there is no ffmpeg
+            importlib.import_module(name)
         return Finding(name, version(name))
     except PackageNotFoundError:
         return Finding(name, "of unknown version")
@@ -116,6 +119,9 @@ def _program(name: str, option: str, use: str) -> Finding:
     except (OSError, subprocess.TimeoutExpired) as error:
         return Finding(name, f"{path} does not run ({error}); install it again", True)
     first = (done.stdout or done.stderr).decode(errors="replace").partition("\n")[0]
+    if done.returncode:
+        said = first or f"exit code {done.returncode}"
+        return Finding(name, f"{path} does not run ({said}); install it again", True)
     return Finding(name, f"{first[:60]} ({path})")
 
 

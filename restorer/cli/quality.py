@@ -1,6 +1,8 @@
 """`restorer bench quality`: clean recordings, degraded, restored by every method, and measured."""
 
 import json
+import math
+import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -84,8 +86,12 @@ def quality(
     """
     severities = _severities(task or [], severity or [])
     Machine(prior, device, batch_size).check()
-    if json_file not in (None, "-") and not Path(str(json_file)).absolute().parent.is_dir():
-        raise UsageError(f"--json {json_file}: there is no folder for it; make it, or choose another")
+    if seconds is not None and not math.isfinite(seconds):
+        raise UsageError(f"--seconds {seconds} is no length; leave it out for all of each file")
+    if json_file not in (None, "-"):
+        _require_file(Path(str(json_file)))
+    _require_folder("--plot", plot)
+    _require_folder("--cache", cache)
     from restorer.bench.recordings import sound_files
 
     files = sound_files(folder)
@@ -139,6 +145,28 @@ def _severities(tasks: Sequence[str], words: Sequence[str]) -> list[Severity]:
         if tasks and each.task not in tasks:
             raise UsageError(f"--severity {word!r} belongs to --task {each.task}, which is not asked for; name it too")
     return sorted(dict.fromkeys(selected), key=lambda each: (TASKS.index(each.task), each.value))
+
+
+def _require_file(path: Path) -> None:
+    """Now rather than after hours of measuring; raises UsageError if figures cannot be written there."""
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise UsageError(f"--json {path}: there is no folder for it; make it, or choose another")
+    if path.is_dir():
+        raise UsageError(f"--json {path} is a folder; name a file in it, or another")
+    if not os.access(path if path.exists() else folder, os.W_OK):
+        raise UsageError(f"--json {path}: no permission to write it; choose another file")
+
+
+def _require_folder(option: str, folder: Path | None) -> None:
+    """Raises UsageError if it can be neither written nor made."""
+    if folder is None:
+        return
+    nearest = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.exists())
+    if not nearest.is_dir():
+        raise UsageError(f"{option} {folder}: {nearest} is a file, not a folder; name another folder")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise UsageError(f"{option} {folder}: no permission to write in {nearest}; name another folder")
 
 
 def _measures(names: Sequence[str], *, plotted: bool) -> "list[Measure]":

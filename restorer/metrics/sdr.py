@@ -33,8 +33,14 @@ def sdr(reference: npt.ArrayLike, estimate: npt.ArrayLike, *, mask: npt.ArrayLik
 def sdr_improvement(
     reference: npt.ArrayLike, damaged: npt.ArrayLike, restored: npt.ArrayLike, *, mask: npt.ArrayLike | None = None
 ) -> float:
-    """Delta SDR in dB: sdr of `restored` less sdr of `damaged`. Raises UsageError as `sdr` does."""
-    return sdr(reference, restored, mask=mask) - sdr(reference, damaged, mask=mask)
+    """Delta SDR in dB: sdr of `restored` less sdr of `damaged`.
+
+    Raises UsageError as `sdr` does, and if there was no damage, which leaves nothing to gain.
+    """
+    before = sdr(reference, damaged, mask=mask)
+    if math.isinf(before):
+        raise UsageError("the damaged signal is the reference itself: give one that was damaged")
+    return sdr(reference, restored, mask=mask) - before
 
 
 def clip_to_sdr(x: npt.ArrayLike, sdr_db: float) -> float:

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from restorer.audio import open_reader
 from restorer.audio.samples import as_table, require_finite
-from restorer.degradation.detect import KINDS, ClipLevel, Cutoff, Detector, Findings, Gap, Kind
+from restorer.degradation.detect import KINDS, ClipLevel, Cutoff, Detector, Findings, Gap, Kind, Stretch
+from restorer.degradation.detect.cutoff import SEGMENT_S
 from restorer.restoration.place import place_of
 from restorer.restoration.task import (
     UNDAMAGED,
@@ -19,8 +20,8 @@ from restorer.restoration.task import (
     Part,
     Search,
     Task,
+    gaps_of,
     joined,
-    merged_gaps,
 )
 
 EVERY_KIND = Search(KINDS)
@@ -31,6 +32,8 @@ _BESIDE_CLICK = 2  # samples, which the filters of a recorder may have touched
 _STEP = 1 / 32768  # by which dither moves the samples that were held at a level
 _SAME_LEVEL = 1.02
 _SAME_CUTOFF = 1.1
+_AUDIBLE = 16 / 32768  # a peak: dither and the noise of a converter stay below
+_HEARD_HZ = 20_000.0
 
 
 def detect_file(
@@ -42,8 +45,9 @@ def detect_file(
     Raises AudioError where it cannot be read.
     """
     with open_reader(place_of(source)) as reader:
-        detector = Detector(reader.format.sample_rate, reader.format.channels, wanted)
-        while len(block := reader.read(round(_BLOCK_S * reader.format.sample_rate))):
+        form = reader.format
+        detector = Detector(form.sample_rate, form.channels, wanted, is_lossy=form.is_lossy)
+        while len(block := reader.read(round(_BLOCK_S * form.sample_rate))):
             check()
             detector.push(block)
     return detector.result()
@@ -85,17 +89,17 @@ def bwe_task(findings: Findings) -> tuple[Part, str]:
     """The highest of the channels' cutoffs, so that nothing is added where something is left."""
     cutoffs = [each for each in findings.cutoffs if each.confidence >= SURE and not each.is_codec]
     if not cutoffs:
-        codec = next((each for each in findings.cutoffs if each.is_codec), None)
-        if codec is None:
-            return UNDAMAGED, "no lost highs found"
-        hz = f"{codec.cutoff_hz:.0f}"
-        return UNDAMAGED, f"only a lossy codec's low-pass at {hz} Hz found, which takes --cutoff {hz} to be undone"
-    sounding = {channel for channel, extremes in enumerate(findings.extremes) if any(extremes)}
-    if whole := sounding - {each.channel for each in findings.cutoffs}:
+        return UNDAMAGED, _no_lost_highs(findings)
+    highest, lowest = (choose(each.cutoff_hz for each in cutoffs) for choose in (max, min))
+    if whole := _higher_channels(findings, highest):
         return UNDAMAGED, (
             f"lost highs found, but not in channel {min(whole) + 1}, which would get them twice: split the channels"
         )
-    highest, lowest = (choose(each.cutoff_hz for each in cutoffs) for choose in (max, min))
+    if intact := _highs(cutoffs):
+        return UNDAMAGED, (
+            f"lost highs found, but from {intact.start_s:.0f} to {intact.stop_s:.0f} s they are there, and would be "
+            "replaced: cut that out, and restore the rest by itself"
+        )
     said = f"nothing is left above {highest:.0f} Hz ({sureness(cutoffs)})"
     if highest > _SAME_CUTOFF * lowest:
         said += f"; in one channel above {lowest:.0f} Hz"
@@ -103,6 +107,27 @@ def bwe_task(findings: Findings) -> tuple[Part, str]:
     if most > _SAME_CUTOFF * least:
         said += f"; it changes between {least:.0f} and {most:.0f} Hz"
     return BandwidthExtension(highest), said
+
+
+def _no_lost_highs(findings: Findings) -> str:
+    codec = next((each for each in findings.cutoffs if each.is_codec), None)
+    if codec is None:
+        return "no lost highs found"
+    said = f"only a lossy codec's low-pass at {codec.cutoff_hz:.0f} Hz found"
+    # What nobody hears is not worth undoing, and may lie above what a prior knows.
+    return said if codec.cutoff_hz > _HEARD_HZ else f"{said}, which takes --cutoff {codec.cutoff_hz:.0f} to be undone"
+
+
+def _higher_channels(findings: Findings, cutoff_hz: float) -> set[int]:
+    """The channels that can be heard and have something left above the cutoff, though a codec may have cut it, too."""
+    sounding = {channel for channel, (low, high) in enumerate(findings.extremes) if max(-low, high) > _AUDIBLE}
+    return sounding - {each.channel for each in findings.cutoffs if each.cutoff_hz <= _SAME_CUTOFF * cutoff_hz}
+
+
+def _highs(cutoffs: Iterable[Cutoff]) -> Stretch | None:
+    """The first stretch, long enough to be sure of, in which a channel has the highs that it lost elsewhere."""
+    stretches = (each for cutoff in cutoffs for each in cutoff.stretches)
+    return next((each for each in stretches if each.has_highs and each.stop_s - each.start_s >= SEGMENT_S), None)
 
 
 def declip_task(findings: Findings) -> tuple[Part, str]:
@@ -114,23 +139,26 @@ def declip_task(findings: Findings) -> tuple[Part, str]:
             "peaks were bent by soft clipping, which declip cannot undo" if levels else "no clipping found"
         )
     lowest, highest = min(abs(each.level) for each in hard), max(abs(each.level) for each in hard)
-    beyond = max(max(-low, high) for low, high in findings.extremes)
-    if max(highest, beyond if len(hard) < 2 * findings.channels else 0.0) > _SAME_LEVEL * lowest:
+    # Where music goes beyond a level it was not clipped there, and would lose its peaks. What passes it alone, as a
+    # click or the overshoot of a filter does, is no sound peak: a clipped recording is not given up for its dust.
+    beyond = max(highest, *findings.sustained)
+    if beyond > _SAME_LEVEL * lowest:
         return UNDAMAGED, (
-            f"clipping at {lowest:.4g} found, but not in every channel and polarity at that level (up to "
-            f"{max(highest, beyond):.4g}), which one threshold cannot say: split the channels"
+            f"clipping at {lowest:.4g} found, but sound goes up to {beyond:.4g} elsewhere, which one threshold cannot "
+            "say: restore the clipped channels or stretches by themselves"
         )
     return Declipping(max(lowest - _STEP, _STEP)), f"peaks were cut at {lowest:.4g} ({sureness(hard)})"
 
 
 def inpaint_task(findings: Findings) -> tuple[Inpainting, str]:
-    """All gaps and clicks, whichever channel they are in."""
+    """All gaps and clicks, each in the channels that have it."""
     gaps = [gap for gap in findings.gaps if gap.confidence >= SURE]
-    spans = merged_gaps(gap_s(gap, findings.sample_rate) for gap in gaps)
     if not gaps:
         return UNDAMAGED, "no gaps found"
+    channels = range(findings.channels)
     total = sum(gap.stop - gap.first for gap in gaps) / findings.sample_rate
-    return Inpainting(spans), f"{counted(gaps)} found, {total:.3f} s in all ({sureness(gaps)})"
+    own = [[gap_s(gap, findings.sample_rate) for gap in gaps if channel in gap.channels] for channel in channels]
+    return gaps_of(own), f"{counted(gaps)} found, {total:.3f} s in all ({sureness(gaps)})"
 
 
 _FOUND: dict[Kind, Callable[[Findings], tuple[Part, str]]] = {

@@ -70,7 +70,7 @@ def facts(
 def known(task: Task) -> dict[str, Any]:
     if isinstance(task, Repair):
         return {"name": "repair", "parts": [known(part) for part in task.parts]}
-    return {"name": _NAMES[type(task)], **asdict(task)}
+    return {"name": _NAMES[type(task)]} | {name: fact for name, fact in asdict(task).items() if fact is not None}
 
 
 def _file(place: Path | str, form: AudioFormat) -> dict[str, Any]:

@@ -56,6 +56,7 @@ class Verification:
 class Verifier:
     """Takes the recording by `heard` and what became of it by `compare`, in blocks of any sizes; tells what it found.
 
+    A result of another length, or with a sample that is no number, even where it may differ, deviates without bounds.
     Holds only the part of the recording that was not yet compared. Raises nothing: a finding is for the report.
     """
 
@@ -66,6 +67,7 @@ class Verifier:
         self._waiting: deque[Samples] = deque()
         self._at = 0
         self._peak = self._deviation = 0.0
+        self._is_longer = False
         self.regions = Regions(round(_APART_S * sample_rate))
 
     @property
@@ -79,7 +81,7 @@ class Verifier:
             self._waiting.append(block)
 
     def compare(self, result: Samples) -> None:
-        """The next frames of the result."""
+        """The next frames of the result, none of which comes before those that were heard."""
         while len(result) and self._waiting:
             block = self._waiting.popleft()
             count = min(len(block), len(result))
@@ -87,15 +89,19 @@ class Verifier:
                 self._waiting.appendleft(block[count:])
             self._measure(block[:count], result[:count])
             result = result[count:]
+        self._is_longer |= len(result) > 0
 
     def finish(self) -> Verification:
-        missing = sum(map(len, self._waiting))
-        deviation = math.inf if missing else self._deviation  # frames that never came back
+        is_shorter = any(map(len, self._waiting))
+        deviation = math.inf if is_shorter or self._is_longer else self._deviation
         return Verification(
             self._spared.where, deviation, self._spared.leak * self._peak + self._step, self._peak, self._in_file
         )
 
     def _measure(self, block: Samples, result: Samples) -> None:
+        is_number = np.isfinite(result - block)
+        if not is_number.all():
+            self._deviation, result = math.inf, np.where(is_number, result, block)
         synthetic, deviation = self._spared.look(block, result, self._at)
         self.regions.add(runs(synthetic, self._at))
         self._deviation = max(self._deviation, deviation)
@@ -111,7 +117,11 @@ class _Elsewhere:
     leak = 0.0
 
     def __init__(self, parts: Sequence[Part], sample_rate: int) -> None:
-        self._gaps = [Gaps(file_spans(part.gaps_s, sample_rate)) for part in parts if isinstance(part, Inpainting)]
+        self._gaps = [
+            [Gaps(file_spans(own, sample_rate)) for own in part.by_channel_s or (part.gaps_s,)]
+            for part in parts
+            if isinstance(part, Inpainting)
+        ]
         self._levels = [_level(part.threshold) for part in parts if isinstance(part, Declipping)]
         gaps, peaks = "outside the gaps and their fades", "of the samples that were not clipped"
         self.where = " and ".join([gaps] * bool(self._gaps) + [peaks] * bool(self._levels))
@@ -125,8 +135,9 @@ class _Elsewhere:
     def touched(self, block: Samples, start: int) -> Mask:
         """(frames, channels)"""
         touched: Mask = np.zeros(block.shape, dtype=bool)
-        for gaps in self._gaps:
-            touched |= gaps.on([start], len(block)).weights(len(block))[0].numpy()[:, None] > 0
+        for channels in self._gaps:  # those of each, or one for all
+            weights = [gaps.on([start], len(block)).weights(len(block))[0].numpy() for gaps in channels]
+            touched |= np.stack(weights, axis=1) > 0
         for level in self._levels:
             touched |= np.abs(block) >= level
         return touched

@@ -1,6 +1,7 @@
 """`restorer bench quality` on the command line: its words, its refusals, its output."""
 
 import json
+import os
 
 import pytest
 
@@ -52,6 +53,23 @@ def test_a_broken_file_does_not_stop_the_others(folder, capsys):
     assert "1 kHz" in said.out
 
 
+def test_a_recording_too_short_to_measure_does_not_stop_the_others(folder, capsys):
+    record(folder / "c.wav", seconds=0.05)
+    assert app.main(words(folder, "--metric", "zimtohrli")) == 0
+    said = capsys.readouterr()
+    assert "c.wav: lsd:" in said.err
+    assert "1 kHz" in said.out
+
+
+def test_a_picture_of_nothing_is_left_out(folder, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    for each in folder.iterdir():
+        each.unlink()
+    record(folder / "c.wav", seconds=0.05)
+    assert app.main(words(folder, "--plot", str(tmp_path / "pictures"))) == 0
+    assert not list((tmp_path / "pictures").iterdir())
+
+
 def test_steps_and_churn_are_rows(folder, capsys):
     assert app.main(words(folder, "--steps", "2", "--steps", "3", "--churn", "5")) == 0
     printed = capsys.readouterr().out
@@ -74,6 +92,11 @@ def test_nothing_measured_is_a_failure(folder, capsys):
         (["--metric", "peaq"], "--metric 'peaq' is unknown"),
         (["--prior", "organ"], "organ"),
         (["--json", "no/such/folder/out.json"], "there is no folder for it"),
+        (["--json", "."], "is a folder"),
+        (["--plot", "a.wav"], "is a file, not a folder"),
+        (["--plot", "a.wav/pictures"], "is a file, not a folder"),
+        (["--cache", "a.wav"], "is a file, not a folder"),
+        (["--seconds", "inf"], "is no length"),
     ],
 )
 def test_refusals_need_no_torch(tmp_path, more, message):
@@ -82,6 +105,13 @@ def test_refusals_need_no_torch(tmp_path, more, message):
     assert message in outcome.err
     assert outcome.code in (1, 2)
     assert outcome.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("option", ["--json", "--plot", "--cache"])
+def test_what_must_not_be_written_is_refused_first(folder, tmp_path, monkeypatch, capsys, option):
+    monkeypatch.setattr("os.access", lambda path, mode: not mode & os.W_OK)  # root may write anywhere
+    assert app.main(words(folder, option, str(tmp_path / "new"))) == 2
+    assert "no permission to write" in capsys.readouterr().err
 
 
 def test_an_empty_folder_and_none(tmp_path, capsys):

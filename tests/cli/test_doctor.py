@@ -1,5 +1,8 @@
 """`restorer doctor` tries what it calls well: the prior is asked, and what it does wrong is found."""
 
+import os
+import sys
+
 import pytest
 import torch
 
@@ -55,6 +58,27 @@ def test_a_prior_that_is_no_file_is_called_broken(tiny, capsys):
 
     assert app.main(["doctor", "--prior", "nobody", "--device", "cpu"]) == 1
     assert "BROKEN  weights" in capsys.readouterr().out
+
+
+def test_a_program_that_does_not_start_is_called_broken(watched, tmp_path, monkeypatch, capsys):
+    program = tmp_path / "bin" / "ffmpeg"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\necho 'ffmpeg: cannot open libavdevice.so.58' >&2\nexit 127\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
+    assert watched("doctor") == 1
+    (line,) = [each for each in capsys.readouterr().out.splitlines() if each.startswith("BROKEN")]
+    assert line.split()[1] == "ffmpeg"
+    assert "cannot open libavdevice.so.58" in line
+
+
+def test_without_ffmpeg_a_line_says_so_and_no_package_besides(watched, tmp_path, monkeypatch, capsys, recwarn):
+    for name in [each for each in sys.modules if each.partition(".")[0] == "pydub"]:
+        monkeypatch.delitem(sys.modules, name)  # it warns when it is imported
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert watched("doctor") == 0
+    assert "ffmpeg      not on the PATH" in capsys.readouterr().out
+    assert not [each for each in recwarn if "ffmpeg" in str(each.message)]
 
 
 def test_broken_packages_are_installed_from_the_checkout(watched, capsys, monkeypatch):

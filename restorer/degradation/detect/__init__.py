@@ -5,19 +5,19 @@
         detector.push(block)
     findings = detector.result()
 
-Memory does not grow with the recording, but with what is found in it. An undamaged recording has no findings but, where
-a lossy codec has stored it, that codec's own low-pass.
+Memory does not grow with the recording, but with what is found in it, and by a kilobyte or two a minute. An undamaged
+recording has no findings but, where a lossy codec has stored it, that codec's own low-pass.
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from restorer.degradation.detect.clipping import Ceiling, PeakMeter
-from restorer.degradation.detect.cutoff import Edge, SpectrumMeter, Stretch, same
+from restorer.degradation.detect.cutoff import Edge, SpectrumMeter, Stretch, is_about, same
 from restorer.degradation.detect.gaps import GapMeter
 from restorer.degradation.detect.missing import GapKind, Hole
 
@@ -74,7 +74,8 @@ class Gap:
 class Findings:
     """All that was found in a recording of `frames` frames; what was not looked for is empty.
 
-    extremes: the lowest and the highest sample of each channel, 0 or beyond.
+    extremes: the lowest and the highest sample of each channel, 0 or beyond. sustained: the magnitude that each channel
+    passes again and again, without clicks; empty where neither clipping nor gaps were looked for.
     """
 
     sample_rate: int
@@ -84,6 +85,7 @@ class Findings:
     cutoffs: tuple[Cutoff, ...] = ()
     clip_levels: tuple[ClipLevel, ...] = ()
     gaps: tuple[Gap, ...] = ()
+    sustained: tuple[float, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -98,12 +100,17 @@ class Findings:
 
 
 class Detector:
-    """Blocks (frames, channels) in, findings out; looks for the kinds that are wanted."""
+    """Blocks (frames, channels) in, findings out; looks for the kinds that are wanted.
 
-    def __init__(self, sample_rate: int, channels: int, wanted: Collection[Kind] = KINDS) -> None:
+    is_lossy: the recording comes from a file of a lossy codec, whose low-pass may be lower than others are.
+    """
+
+    def __init__(
+        self, sample_rate: int, channels: int, wanted: Collection[Kind] = KINDS, *, is_lossy: bool = False
+    ) -> None:
         self._rate, self._channels = sample_rate, channels
         every = range(channels)
-        self._spectra = [SpectrumMeter(sample_rate) for _ in every] if "cutoff" in wanted else []
+        self._spectra = [SpectrumMeter(sample_rate, is_lossy) for _ in every] if "cutoff" in wanted else []
         # A gap may be what a clipped wave looks like: the level tells.
         self._peaks = [PeakMeter(sample_rate) for _ in every] if {"clipping", "gaps"} & set(wanted) else []
         self._gaps = [GapMeter(sample_rate) for _ in every] if "gaps" in wanted else []
@@ -143,7 +150,11 @@ class Detector:
         levels = _levels(ceilings) if self._wants_levels else ()
         holes = [_unclipped(meter.result(), each) for meter, each in zip(self._gaps, ceilings, strict=False)]
         extremes = tuple(zip(self._lowest.tolist(), self._highest.tolist(), strict=True))
-        return Findings(self._rate, self._channels, self._frames, extremes, self._cutoffs(), levels, _merged(holes))
+        sustained = tuple(meter.sustained for meter in self._peaks)
+        return Findings(
+            self._rate, self._channels, self._frames, extremes, _of_one_codec(self._cutoffs()), levels, _merged(holes),
+            sustained,
+        )  # fmt: skip
 
     def _cutoffs(self) -> tuple[Cutoff, ...]:
         found = []
@@ -173,6 +184,14 @@ def _of_the_whole(edge: Edge | None, stretches: tuple[Stretch, ...]) -> Edge | N
     return max((each.edge for each in edges if each.edge), key=lambda it: it.cutoff_hz)
 
 
+def _of_one_codec(cutoffs: tuple[Cutoff, ...]) -> tuple[Cutoff, ...]:
+    """What is a codec's in one channel is one in all with about the same cutoff, even where it does not show."""
+    codecs = [each.cutoff_hz for each in cutoffs if each.is_codec]
+    return tuple(
+        replace(each, is_codec=any(is_about(each.cutoff_hz, cutoff_hz) for cutoff_hz in codecs)) for each in cutoffs
+    )
+
+
 def _levels(ceilings: list[tuple[Ceiling, ...]]) -> tuple[ClipLevel, ...]:
     return tuple(
         ClipLevel(channel, each.level, each.kind, each.share, each.confidence)
@@ -194,22 +213,20 @@ def _merged(holes: list[list[Hole]]) -> tuple[Gap, ...]:
     )
     gaps: list[Gap] = []
     for hole, channel in every:
-        twin = next(
-            (
-                gap
-                for gap in reversed(gaps[-2 * len(holes) :])
-                if gap.kind == hole.kind
-                and channel not in gap.channels
-                and abs(gap.first - hole.first) <= _SHARED
-                and abs(gap.stop - hole.stop) <= _SHARED
-            ),
-            None,
-        )
+        latest = range(len(gaps) - 1, max(-1, len(gaps) - 1 - 2 * len(holes)), -1)
+        twin = next((index for index in latest if _is_twin(gaps[index], hole, channel)), None)
         if twin is None:
             gaps.append(Gap(hole.first, hole.stop, hole.kind, (channel,), hole.confidence))
         else:
-            gaps[gaps.index(twin)] = Gap(
-                min(twin.first, hole.first), max(twin.stop, hole.stop), hole.kind,
-                tuple(sorted((*twin.channels, channel))), max(twin.confidence, hole.confidence),
+            gap = gaps[twin]
+            gaps[twin] = Gap(
+                min(gap.first, hole.first), max(gap.stop, hole.stop), hole.kind,
+                tuple(sorted((*gap.channels, channel))), max(gap.confidence, hole.confidence),
             )  # fmt: skip
     return tuple(gaps)
+
+
+def _is_twin(gap: Gap, hole: Hole, channel: int) -> bool:
+    """Whether a hole of another channel is this gap."""
+    is_there = abs(gap.first - hole.first) <= _SHARED and abs(gap.stop - hole.stop) <= _SHARED
+    return is_there and gap.kind == hole.kind and channel not in gap.channels

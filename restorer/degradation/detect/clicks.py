@@ -6,7 +6,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from restorer.degradation.detect.missing import STEP, Hole, Wave
+from restorer.degradation.detect.missing import Hole, Wave
 
 _CLICK_S = 1e-3
 _CLICK = 8.0
@@ -14,7 +14,7 @@ _SUSPECT = 20.0
 _NEIGHBOURS = 24
 
 
-def clicks(wave: Wave, rate: int) -> Iterator[Hole]:
+def clicks(wave: Wave, rate: int, step: float) -> Iterator[Hole]:
     """Impulses: a few samples that no neighbours could lead to, ten times farther off than any others nearby are."""
     if len(wave) < 256:
         return
@@ -23,7 +23,7 @@ def clicks(wave: Wave, rate: int) -> Iterator[Hole]:
     whole = bend[: len(bend) // size * size].reshape(-1, size)
     usual = np.repeat(np.quantile(whole, 0.7, axis=1), size)
     usual = np.concatenate([usual, np.full(len(bend) - len(usual), usual[-1])])
-    suspects = np.flatnonzero(bend > _SUSPECT * usual + 8 * STEP) + 1
+    suspects = np.flatnonzero(bend > _SUSPECT * usual + 8 * step) + 1
     longest = max(4, round(_CLICK_S * rate))
     for first, last in _groups(suspects, longest // 2):
         length = last - first + 1
@@ -32,12 +32,12 @@ def clicks(wave: Wave, rate: int) -> Iterator[Hole]:
         if not (np.ptp(wave[first - 9 : first - 1]) and np.ptp(wave[last + 2 : last + 10])):
             continue  # an edge of digital silence
         off = _interpolation_error(wave, first, last)
-        step = max(length, 3)
-        places = [at for k in range(_NEIGHBOURS) for at in (first - 6 - k * step - length, last + 6 + k * step)]
+        apart = max(length, 3)
+        places = [at for k in range(_NEIGHBOURS) for at in (first - 6 - k * apart - length, last + 6 + k * apart)]
         limit = 0.0
         for at in places:
             if at >= 4 and at + length + 4 <= len(wave):
-                limit = max(limit, _CLICK * (_interpolation_error(wave, at, at + length - 1) + STEP))
+                limit = max(limit, _CLICK * (_interpolation_error(wave, at, at + length - 1) + step))
                 if off <= limit:
                     break
         else:

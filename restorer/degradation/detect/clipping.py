@@ -26,6 +26,9 @@ _ABOVE_SHARE = 0.02
 _SOFT_EVENTS = 200
 _SOFT_SPREAD = 40  # bins, 2 %
 _SOFT_RISE = 1.4
+_TWO_LEVELS = 0.98  # of the samples that are not zero
+_CELL_S = 0.005
+_CELLS, _PASSED = 8, 3  # a click is in two cells at most
 _TONE = 0.5  # a steady tone, all of whose peaks are equally high, was not clipped: there must be peaks below, too
 
 
@@ -49,10 +52,13 @@ class PeakMeter:
         self._longest = round(_LONGEST_S * sample_rate)
         self._held = np.zeros(0)
         self._signs = {1: _Peaks(), -1: _Peaks()}
-        self._samples = 0
+        self._samples = self._sounding = 0
+        self._sustained = _Sustained(sample_rate)
 
     def push(self, samples: Wave) -> None:
         self._samples += len(samples)
+        self._sounding += int(np.count_nonzero(samples))
+        self._sustained.push(samples)
         wave = np.concatenate([self._held, samples])
         starts = np.concatenate([[0], np.flatnonzero(np.abs(np.diff(wave)) > _ROUNDING) + 1])
         if len(starts) > 2:
@@ -74,7 +80,35 @@ class PeakMeter:
             ceiling = self._signs[sign].ceiling(self._samples)
             if ceiling is not None:
                 found.append(Ceiling(sign * ceiling.level, ceiling.kind, ceiling.share, ceiling.confidence))
+        # Square waves and pulses have no other levels than those two, and were not clipped.
+        if sum(each.share for each in found) * self._samples > _TWO_LEVELS * self._sounding:
+            return ()
         return tuple(found)
+
+    @property
+    def sustained(self) -> float:
+        """The highest magnitude that the wave keeps passing; a click, or the corner of one wave, does it only once."""
+        return self._sustained.level
+
+
+class _Sustained:
+    """The highest level that is passed in three of eight cells of 5 ms in a row."""
+
+    def __init__(self, sample_rate: int) -> None:
+        self._cell = max(1, round(_CELL_S * sample_rate))
+        self._held = np.zeros(0)
+        self._latest = np.zeros(_CELLS - 1)
+        self.level = 0.0
+
+    def push(self, samples: Wave) -> None:
+        wave = np.concatenate([self._held, np.abs(samples)])
+        whole = len(wave) // self._cell * self._cell
+        self._held = wave[whole:].copy()
+        peaks = np.concatenate([self._latest, wave[:whole].reshape(-1, self._cell).max(axis=1)])
+        if len(peaks) >= _CELLS:
+            around = np.lib.stride_tricks.sliding_window_view(peaks, _CELLS)
+            self.level = max(self.level, float(np.partition(around, -_PASSED, axis=1)[:, -_PASSED].max()))
+        self._latest = peaks[1 - _CELLS :]
 
 
 class _Peaks:
@@ -111,6 +145,9 @@ class _Peaks:
         near = slice(max(0, centre - _NEAR), centre + _NEAR + 1)
         flat, peaks = self._flat[near].sum(), self._all[near].sum()
         if flat == 0:
+            return None
+        # Of a tone whose period is a whole number of samples, every crest may have two equal ones at its top.
+        if self._samples[near].sum() == 2 * flat and peaks > _TONE * self._all.sum():
             return None
         above, below = self._all[near.stop :].sum(), self._all[max(0, centre - 200) : near.start].sum()
         expected = below * (2 * _NEAR + 1) / 200  # were the peaks at the level no more crowded than below it

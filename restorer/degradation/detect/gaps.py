@@ -9,7 +9,7 @@ from itertools import chain
 import numpy as np
 
 from restorer.degradation.detect.clicks import clicks
-from restorer.degradation.detect.missing import BESIDE_S, LONGEST_S, Hole, Wave, constant, dropouts, repeated
+from restorer.degradation.detect.missing import BESIDE_S, LONGEST_S, Hole, Wave, constant, dropouts, repeated, step_of
 
 _CORE_S = 3.0
 _BEFORE_S = 0.25
@@ -58,8 +58,13 @@ class GapMeter:
 def holes_in(wave: Wave, rate: int, highest: float) -> list[Hole]:
     """The holes of a wave (time,), in order and apart. highest: the largest magnitude so far, where clipping holds."""
     found: list[Hole] = []
+    step = step_of(wave)
+    sought = (
+        constant(wave, rate, step, highest), repeated(wave, rate, step), dropouts(wave, rate, step),
+        clicks(wave, rate, step),
+    )  # fmt: skip
     # In this order: the edge of a gap is no click beside it.
-    for hole in chain(constant(wave, rate, highest), repeated(wave, rate), dropouts(wave, rate), clicks(wave, rate)):
+    for hole in chain.from_iterable(sought):
         near = round(BESIDE_S / 2 * rate) if hole.kind == "click" else 0
         if all(hole.stop + near <= other.first or hole.first - near >= other.stop for other in found):
             found.append(hole)

@@ -15,8 +15,13 @@ LONGEST_S = 2.1
 BESIDE_S = 0.003
 STEP = 1 / 32768  # of 16 bits
 
-_AUDIBLE = 1.2e-4  # RMS right beside a gap; -78 dB of full scale: four steps of 16 bits
+_FINER = 1000  # one move in so many may be smaller than the step: a splice or a fade of what was rounded
+_AUDIBLE = 4.0  # steps, RMS right beside a gap; of 16 bits -78 dB of full scale
 _JUMP = 20.0  # times what a rounded wave of that slope could stand still
+_NEAR_S = 1e-3  # to a gap
+_FAR_S = (0.05, 0.1)  # from it, where the sound has not faded yet
+_FADED = 0.2  # of what it was there; a dropout in music keeps more, or ends at a corner
+_FADED_AWAY = 0.12  # and no corner tells the contrary: what was cut off so far down was hardly there any more
 
 
 @dataclass(frozen=True)
@@ -40,8 +45,20 @@ def _rms(wave: Wave) -> float:
     return float(np.sqrt(np.mean(wave**2))) if len(wave) else 0.0
 
 
-def constant(wave: Wave, rate: int, highest: float) -> Iterator[Hole]:
+def step_of(wave: Wave) -> float:
+    """The step that the wave was rounded to, of 16 bits at least.
+
+    In sound of 8 or 12 bits, whatever it is stored in now, waves stand still and jump as they do in no other.
+    """
+    moves = np.abs(np.diff(wave))
+    moves = moves[moves > 0]
+    rank = len(moves) // _FINER
+    return max(STEP, float(np.partition(moves, rank)[rank])) if len(moves) else STEP
+
+
+def constant(wave: Wave, rate: int, step: float, highest: float) -> Iterator[Hole]:
     """Digital zero, and one sample held."""
+    audible = _AUDIBLE * step
     beside = max(8, round(BESIDE_S * rate))
     for first, stop in _runs(np.diff(wave) == 0).tolist():
         stop += 1  # a run of n differences is one of n + 1 samples
@@ -58,20 +75,43 @@ def constant(wave: Wave, rate: int, highest: float) -> Iterator[Hole]:
             left, right = left - value, right - value
         loudness = min(_rms(left), _rms(right))
         slope = min(float(np.mean(np.abs(np.diff(side)))) for side in (left, right))
-        stillness = slope * length / (_JUMP * STEP)
-        if loudness > _AUDIBLE and stillness > 1:
-            confidence = 1 - 0.5 * min(1.0, (_AUDIBLE / loudness) ** 0.5) / min(stillness, 2)
+        stillness = slope * length / (_JUMP * step)
+        if loudness > audible and stillness > 1 and not _is_rest(wave, first, stop, rate, step, bool(value)):
+            confidence = 1 - 0.5 * min(1.0, (audible / loudness) ** 0.5) / min(stillness, 2)
             yield Hole(first, stop, "held" if value else "zero", confidence, value)
+
+
+def _is_rest(wave: Wave, first: int, stop: int, rate: int, step: float, is_held: bool = False) -> bool:
+    """Whether the sound had faded before `first`, or fades in from `stop` on.
+
+    Music that was cut off where it is soft turns at a corner there, which a fade does not; only a held sample begins
+    without one, wherever it does.
+    """
+    before, after = _faded(wave[:first][::-1], rate), _faded(wave[stop:], rate)
+    if before < _FADED_AWAY or is_held:
+        return before < _FADED_AWAY
+    corners = (_corner(wave, at, round(BESIDE_S * rate), step) for at in (first, stop))
+    return any(left < _FADED and corner < _CORNER for left, corner in zip((before, after), corners, strict=True))
+
+
+def _faded(outwards: Wave, rate: int) -> float:
+    """What is left of the sound beside a gap, of what it is farther away: of its level or, as a slow wave may just be
+    crossing zero, of its movement."""
+    near, (begin, end) = max(12, round(_NEAR_S * rate)), (round(s * rate) for s in _FAR_S)
+    views = outwards[:end], np.diff(outwards[:end])
+    return max(_rms(view[:near]) / max(_rms(view[begin:]), STEP) for view in views)
 
 
 _REPEAT_SAMPLES = 16  # fewer than 1 ms has at 22.05 kHz; equal ones in a row are no chance
 _LONGEST_REPEAT_S = 0.1  # a buffer; what comes back later may be music that was made of loops
+_MOST_TIMES = 4  # what comes back more often, a tone does, whose period is a whole number of samples
 _ANCHORS = 3
 _SEAM = 3.0  # times the sharpest bends of the music beside it
 
 
-def repeated(wave: Wave, rate: int) -> Iterator[Hole]:
-    """A buffer that was played twice: samples equal to those just before them, with a jump where they begin.
+def repeated(wave: Wave, rate: int, step: float) -> Iterator[Hole]:
+    """A buffer that was played twice: samples equal to those just before them, with a jump where they begin. A steady
+    tone repeats as well, but goes on smoothly.
 
     Every run of 16 samples gets a number that depends on them alone; equal numbers (of a quarter of them, chosen by
     their own digits) are compared sample by sample.
@@ -97,13 +137,15 @@ def repeated(wave: Wave, rate: int) -> Iterator[Hole]:
         first, stop = _equal_around(wave, place, lag)
         done = stop
         copy = wave[first:stop]
-        if not 0.95 * lag <= stop - first <= LONGEST_S * rate or first < lag or np.ptp(copy) < 8 * STEP:
+        length = stop - first
+        if not 0.95 * lag <= length <= LONGEST_S * rate or first < lag or stop == len(wave) or np.ptp(copy) < 8 * step:
             continue
-        beside = wave[max(0, first - lag) : first]
-        usual = float(np.quantile(np.abs(np.diff(beside, 2)), 0.95)) if len(beside) > 8 else np.inf
-        jumps = [abs(wave[at] - 2 * wave[at - 1] + wave[at - 2]) for at in (first, stop) if 2 <= at < len(wave)]
-        jump, limit = max(jumps, default=0.0), _SEAM * usual + 2 * STEP
-        if jump > limit and stop < len(wave):
+        # A tone may end with a jump, but not just when it has repeated once.
+        seams = [first] * (length <= _MOST_TIMES * lag) + [stop] * (length <= 1.05 * lag)
+        usual = float(np.quantile(np.abs(np.diff(wave[first - lag : first], 2)), 0.95))
+        jump = max((float(np.abs(np.diff(wave[at - 2 : at + 2], 2)).max()) for at in seams), default=0.0)
+        limit = _SEAM * usual + 2 * step
+        if jump > limit:
             yield Hole(first, stop, "repeated", 1 - 0.5 * limit / jump)
 
 
@@ -124,8 +166,9 @@ _LINGERING_S = 0.008
 _CORNER = 3.0  # times as sharp as any bend nearby
 
 
-def dropouts(wave: Wave, rate: int) -> Iterator[Hole]:
+def dropouts(wave: Wave, rate: int, step: float) -> Iterator[Hole]:
     """A sudden fall, for a while, to a level far below."""
+    audible = 3 * _AUDIBLE * step
     size = max(4, round(_BLOCK_S * rate))
     blocks = np.abs(wave[: len(wave) // size * size]).reshape(-1, size).max(axis=1)
     around = round(_AROUND_S * rate / size)
@@ -138,9 +181,9 @@ def dropouts(wave: Wave, rate: int) -> Iterator[Hole]:
     after = np.concatenate([usual[1:], np.zeros(around)])[: len(blocks)]
     n = len(blocks)
     quiet_next = np.maximum(blocks, np.concatenate([blocks[1:], [np.inf]]))
-    falls = np.flatnonzero((quiet_next < _DROP * before) & (before > 3 * _AUDIBLE))
+    falls = np.flatnonzero((quiet_next < _DROP * before) & (before > audible))
     ends_quiet = np.maximum(blocks, np.concatenate([[np.inf], blocks[:-1]]))
-    rises = np.flatnonzero((ends_quiet < _DROP * after) & (after > 3 * _AUDIBLE))
+    rises = np.flatnonzero((ends_quiet < _DROP * after) & (after > audible))
     done = 0
     longest = round(LONGEST_S * rate / size)
     for begin in falls.tolist():
@@ -151,18 +194,18 @@ def dropouts(wave: Wave, rate: int) -> Iterator[Hole]:
         for end in candidates[:4].tolist():
             inside = blocks[begin : end + 1]
             level = float(np.median(inside))
-            if inside.max() > ceiling or inside.max() > 6 * level + STEP:
+            if inside.max() > ceiling or inside.max() > 6 * level + step:
                 continue
-            hole = _outlined(wave, begin * size, (end + 1) * size, rate)
+            hole = _outlined(wave, begin * size, (end + 1) * size, rate, step)
             if hole is not None:
                 done = end + 1
                 yield hole
                 break
 
 
-def _outlined(wave: Wave, first: int, stop: int, rate: int) -> Hole | None:
+def _outlined(wave: Wave, first: int, stop: int, rate: int, step: float) -> Hole | None:
     """The exact edges: outwards from within while no sample rises above the noise."""
-    noise = 1.3 * float(np.abs(wave[first:stop]).max()) + STEP
+    noise = 1.3 * float(np.abs(wave[first:stop]).max()) + step
     loud = np.abs(wave) > noise
     left, right = np.flatnonzero(loud[:first]), np.flatnonzero(loud[stop:])
     if not len(left) or not len(right):
@@ -175,7 +218,7 @@ def _outlined(wave: Wave, first: int, stop: int, rate: int) -> Hole | None:
     floor = _rms(wave[first:stop]) + 1e-9
     sides = [_rms(wave[first - edge : first]), _rms(wave[stop : stop + edge])]
     around = [_rms(wave[first - beside : first]), _rms(wave[stop : stop + beside])]
-    corners = [_corner(wave, at, beside) for at in (first, stop)]
+    corners = [_corner(wave, at, beside, step) for at in (first, stop)]
     if min(sides) < _FAINT * floor:
         return None
     # Right at its edges the sound must be there in full, or turn at a corner: a fade is no gap.
@@ -184,12 +227,14 @@ def _outlined(wave: Wave, first: int, stop: int, rate: int) -> Hole | None:
     # A slow wave that lingers at zero comes and goes in a curve; what is missing begins or ends at a corner.
     if stop - first < _LINGERING_S * rate and max(corners) < _CORNER:
         return None
+    if _is_rest(wave, first, stop, rate, step):
+        return None
     return Hole(first, stop, "dropout", float(1 - 0.5 * min(1.0, _FAINT * floor / min(sides))))
 
 
-def _corner(wave: Wave, edge: int, beside: int) -> float:
+def _corner(wave: Wave, edge: int, beside: int, step: float) -> float:
     """How much more sharply the wave turns at the edge than anywhere near it."""
     bends = np.abs(np.diff(wave[max(0, edge - 2 * beside) : edge + 2 * beside], 2))
     at = min(edge, 2 * beside)
     usual = np.quantile(np.concatenate([bends[: max(0, at - 4)], bends[at + 2 :]]), 0.98)
-    return float(bends[max(0, at - 4) : at + 2].max() / (usual + STEP))
+    return float(bends[max(0, at - 4) : at + 2].max() / (usual + step))
