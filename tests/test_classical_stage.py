@@ -13,13 +13,14 @@ from restorer.classical.janssen import janssen_gaps
 from restorer.classical.replication import replicate
 from restorer.classical.social import social_mean
 from restorer.degradation import Gaps, HardClip, LowPass
+from restorer.errors import UsageError
 from restorer.restoration.batches import Batches, OwnEngine
 from restorer.restoration.classical_stage import WINDOW_S, ClassicalStage
 from restorer.restoration.damage import Damage, damage_of, stages_of
 from restorer.restoration.damage.light import split_gaps
 from restorer.restoration.settings import DECLIP, INPAINT
 from restorer.restoration.stream import RestoringStream, restore
-from restorer.restoration.task import BandwidthExtension, Declipping, Inpainting, Repair, Task
+from restorer.restoration.task import BandwidthExtension, Declipping, Inpainting, Repair, Task, gaps_of, joined
 from tests.tiny import WhitePrior
 
 RATE = 2000
@@ -214,6 +215,30 @@ def test_declipping_learns_nothing_from_the_gaps_that_the_prior_fills(gaps_s: tu
     loud[gap] = 10 * THRESHOLD
     outside = np.r_[: gap.start, gap.stop : len(signal)]
     np.testing.assert_array_equal(staged(loud, damage, [RATE])[0][outside], told[outside])
+
+
+def test_a_channel_is_repaired_as_if_it_were_alone_wherever_another_has_gaps() -> None:
+    """Its clicks go to autoregression, and its peaks to social sparsity, inside the other's long gap as anywhere."""
+    signal = music(0.95 * WINDOW_S, 2)
+    clipped = np.clip(signal, -THRESHOLD, THRESHOLD)
+    left, right = ((1.2, 1.7), (2.0, 2.07)), ((1.4, 1.405), (1.71, 1.715), (2.05, 2.12))
+    for channel, own in enumerate((left, right)):
+        for first, stop in own:
+            clipped[round(first * RATE) : round(stop * RATE), channel] = 0.0
+    for parts in ((), (CLIP,)):
+        restored = partial(restore, sample_rate=RATE, prior=WhitePrior(), settings=DECLIP)
+        together = restored(clipped, task=joined([*parts, gaps_of([left, right])]))
+        alone = restored(clipped[:, 1], task=joined([*parts, Inpainting(right)]))
+        np.testing.assert_allclose(together[:, 1], alone, atol=1e-6)
+
+
+def test_gaps_of_channels_that_overlap_are_as_long_as_each_for_autoregression() -> None:
+    task = gaps_of([[(1.0, 1.1)], [(1.06, 1.17)]])
+    settings = replace(DECLIP, method="classical")
+    out = restore(music(2.0, 2), RATE, task, WhitePrior(), settings)  # type: ignore[arg-type]
+    assert np.isfinite(out).all()
+    with pytest.raises(UsageError, match=r"a gap of 0\.17 s is more"):
+        restore(music(2.0, 2), RATE, Inpainting(task.gaps_s), WhitePrior(), settings)  # type: ignore[arg-type]
 
 
 def test_the_prior_goes_over_what_was_clipped_heavily_and_over_nothing_else() -> None:

@@ -13,7 +13,7 @@ from restorer.errors import AudioError, UsageError
 from restorer.restoration.damage import widened
 from restorer.restoration.settings import BWE, DECLIP, INPAINT, Method, Settings
 from restorer.restoration.stream import RestoringStream, restore
-from restorer.restoration.task import BandwidthExtension, Declipping, Inpainting, Task
+from restorer.restoration.task import BandwidthExtension, Declipping, Inpainting, Repair, Task
 from tests.tiny import WhitePrior
 
 RATE = 8000
@@ -151,11 +151,35 @@ def test_digital_silence_beside_music_stays_silence(rate: int, method: Method) -
     signal[: round(0.2 * rate)] = 0.0
     signal[silent] = 0.0
     out = restored(signal, BandwidthExtension(1000.0), replace(QUICK, method=method), rate)
-    beside = round(0.05 * rate)
+    beside = round(0.1 * rate)
     least = 0.0 if rate == RATE else 0.5 / 32768  # what is resampled rings, though not in 16 bits
     assert np.abs(out[silent.start + beside : silent.stop - beside]).max() <= least
     assert np.abs(out[: round(0.2 * rate) - beside]).max() <= least
     assert np.abs(out - signal)[silent.stop :].max() > 0.01
+
+
+@pytest.mark.parametrize("company", [Inpainting(((0.3, 0.5),)), Declipping(0.2)])
+def test_digital_silence_stays_silence_in_any_company(company: Inpainting | Declipping) -> None:
+    signal = music(2 * RATE)
+    signal[: RATE // 5] = 0.0
+    task = Repair((BandwidthExtension(1000.0), company))
+    out = restored(signal, task, replace(QUICK, method="diffusion"))
+    assert not out[: RATE // 10].any()
+
+
+@pytest.mark.parametrize("cutoff_hz", [300.0, 1000.0])
+def test_highs_that_fade_where_silence_begins_stay_above_the_cutoff(cutoff_hz: float) -> None:
+    signal = music(2 * RATE)
+    signal[RATE // 2 : RATE] = 0.0
+    out = restored(signal, BandwidthExtension(cutoff_hz), QUICK)
+    lows = crossover_lowpass(0.9 * cutoff_hz, RATE)
+    change = np.convolve((out - signal)[:, 0], lows, "valid")
+    assert np.abs(change).max() < 1e-3 * np.abs(signal).max()
+
+
+def test_gaps_of_channels_make_up_those_of_the_recording() -> None:
+    with pytest.raises(UsageError, match=r"give gaps_of\(by_channel_s\)"):
+        Inpainting(((0.75, 1.0),), (((1.2, 1.3),), ()))
 
 
 def test_a_gap_in_a_recording_with_an_offset_has_it_too() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -34,7 +35,9 @@ def fill_gaps(
     out = y.clone()
     rows = range(len(y)) if y.ndim == 2 else ()
     spans = [_spans(gaps, row, y) for row in rows]
-    staying = [[] if left is None else _spans(left, row, y) for row in rows]
+    seen = [
+        _seen(its, [] if left is None else _spans(left, row, y), y.shape[-1], context) for row, its in enumerate(spans)
+    ]
     for row, its in enumerate(spans):
         for first, stop in its:
             out[row, first:stop] = 0.0
@@ -48,13 +51,24 @@ def fill_gaps(
     for row, its in enumerate(spans):
         for turn, fill in enumerate(passes):
             for i, (first, stop) in enumerate(its):
-                after = its[i + 1][0] if turn == 0 and i + 1 < len(its) else y.shape[-1]
-                begin = max([0, first - context, *(ended for _, ended in staying[row] if ended <= first)])
-                end = min([after, stop + context, *(begun for begun, _ in staying[row] if begun >= stop)])
-                seen = out[row, begin:end].double().cpu().numpy()
-                filled = _filled(seen, first - begin, stop - begin, fill)
+                begin, end = seen[row][i]
+                if turn == 0 and i + 1 < len(its):
+                    end = min(end, its[i + 1][0])
+                wave = out[row, begin:end].double().cpu().numpy()
+                filled = _filled(wave, first - begin, stop - begin, fill)
                 out[row, first:stop] = torch.from_numpy(filled).to(out)
     return out
+
+
+def _seen(spans: Sequence[Span], left: Sequence[Span], time: int, context: int) -> list[Span]:
+    """What is seen of an item for each of its gaps: up to `context` samples on either side, and none beyond `left`."""
+    begins, stops = zip(*left, strict=True) if left else ((), ())
+    seen = []
+    for first, stop in spans:
+        before, after = bisect_right(stops, first), bisect_left(begins, stop)
+        begin = max(0, first - context, stops[before - 1] if before else 0)
+        seen.append((begin, min(time, stop + context, begins[after] if after < len(begins) else time)))
+    return seen
 
 
 def _filled(seen: Wave, first: int, stop: int, fill: Filler) -> Wave:

@@ -117,7 +117,12 @@ def _labels(findings: "Findings") -> Iterator[tuple[float, float, str]]:
     from restorer.restoration.find import gap_s
 
     for gap in findings.gaps:
-        yield (*gap_s(gap, findings.sample_rate), f"{gap.kind}, confidence {gap.confidence:.2f}")
+        only = (
+            ""
+            if len(gap.channels) == findings.channels
+            else f" in channel {', '.join(str(i + 1) for i in gap.channels)}"
+        )
+        yield (*gap_s(gap, findings.sample_rate), f"{gap.kind}{only}, confidence {gap.confidence:.2f}")
 
 
 def _as_json(source: _Source, findings: "Findings") -> str:
@@ -160,6 +165,6 @@ def _word(source: _Source) -> str:
 
 
 def _gap_words(task: Inpainting) -> str:
-    if not 0 < len(task.gaps_s) <= _FEW_GAPS:
+    if not 0 < len(task.gaps_s) <= _FEW_GAPS or task.by_channel_s is not None:  # words are for all channels
         return "--gap auto"
     return " ".join(f"--gap {first:.6f}-{stop:.6f}" for first, stop in task.gaps_s)

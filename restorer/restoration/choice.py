@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from restorer.restoration.damage.light import split_gaps
+from restorer.restoration.damage.light import split
 from restorer.restoration.settings import Method
 from restorer.restoration.stream import RestoringStream
-from restorer.restoration.task import BandwidthExtension, Declipping, Gap, Inpainting, Task, parts_of
+from restorer.restoration.task import UNDAMAGED, BandwidthExtension, Declipping, Gap, Inpainting, Task, parts_of
 
 _LISTED = 4
 
@@ -15,10 +15,9 @@ def choices(task: Task, method: Method, stream: RestoringStream, seconds: float)
     lines = []
     for part in parts_of(task):
         match part:
-            case Inpainting(gaps_s):
-                there = [gap for gap in gaps_s if gap[0] < seconds]
-                by_method = {"auto": split_gaps(there), "classical": (there, []), "diffusion": ([], there)}
-                light, heavy = by_method[method]
+            case Inpainting():
+                by_method = {"auto": split(part), "classical": (part, UNDAMAGED), "diffusion": (UNDAMAGED, part)}
+                light, heavy = ([gap for gap in each.gaps_s if gap[0] < seconds] for each in by_method[method])
                 others = f"; by the prior: {_listed(heavy)}" if heavy else ""
                 lines += [f"filled by autoregression: {_listed(light)}{others}"] if light else []
             case Declipping() if stream.windows_classical:

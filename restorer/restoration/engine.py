@@ -93,11 +93,12 @@ def _centred(windows: Tensor, starts: Sequence[int], damage: Damage, margin: int
 
 @torch.no_grad()
 def restore_classically(rows: Tensor, starts: Sequence[int], damage: Damage) -> Tensor:
-    """What the damage's classical method adds to each stretch of sound: (batch, time), on the device of rows.
+    """What the damage's classical method adds to the channels of a stretch: (channels, time), on the device of rows.
 
-    rows: (batch, time) float32 of any length, at the damage's rate; starts: the absolute samples at which they begin.
+    rows: (channels, time) float32 of any length, at the damage's rate; starts: the absolute samples at which they
+    begin.
     """
-    return damage.classical(rows, damage.degradation.on(starts, rows.shape[-1])) - rows
+    return damage.classical(rows, starts) - rows
 
 
 @torch.no_grad()

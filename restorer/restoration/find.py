@@ -141,7 +141,7 @@ def declip_task(findings: Findings) -> tuple[Part, str]:
     lowest, highest = min(abs(each.level) for each in hard), max(abs(each.level) for each in hard)
     # Where music goes beyond a level it was not clipped there, and would lose its peaks. What passes it alone, as a
     # click or the overshoot of a filter does, is no sound peak: a clipped recording is not given up for its dust.
-    beyond = max(highest, *findings.sustained)
+    beyond = max((highest, *findings.sustained))
     if beyond > _SAME_LEVEL * lowest:
         return UNDAMAGED, (
             f"clipping at {lowest:.4g} found, but sound goes up to {beyond:.4g} elsewhere, which one threshold cannot "

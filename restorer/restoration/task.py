@@ -1,9 +1,10 @@
 """What is wrong with a recording, in the user's units; light enough to be checked before anything heavy is imported."""
 
-from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal, Self
+from dataclasses import dataclass
+from typing import Literal
+
+from restorer.errors import UsageError
 
 Gap = tuple[float, float]
 """From and to, in seconds."""
@@ -20,31 +21,20 @@ class BandwidthExtension:
 class Inpainting:
     """Nothing is known in the gaps: (from, to) in seconds, sorted, apart from each other.
 
-    by_channel_s: the gaps of each channel, of which gaps_s are the union; None: every channel has all of them.
+    by_channel_s: the gaps of each channel, of which gaps_s are the union (`gaps_of` makes it); None: every channel has
+    all of them. Raises UsageError if they are not.
     """
 
     gaps_s: tuple[Gap, ...]
     by_channel_s: tuple[tuple[Gap, ...], ...] | None = None
 
+    def __post_init__(self) -> None:
+        if self.by_channel_s is not None and _united(self.by_channel_s) != merged_gaps(self.gaps_s):
+            raise UsageError("the gaps of the channels are not the recording's; give gaps_of(by_channel_s)")
+
     def of(self, channel: int) -> tuple[Gap, ...]:
         """A channel's own gaps."""
         return self.gaps_s if self.by_channel_s is None else self.by_channel_s[channel]
-
-    def among(self, gaps_s: Sequence[Gap]) -> Self:
-        """Those that lie in these, some of its own."""
-        if self.by_channel_s is None:
-            return replace(self, gaps_s=tuple(gaps_s))
-        starts = [start for start, _ in gaps_s]
-
-        def lies_within(gap: Gap) -> bool:
-            i = bisect_right(starts, gap[0]) - 1
-            return i >= 0 and gap[1] <= gaps_s[i][1]
-
-        return replace(
-            self,
-            gaps_s=tuple(gaps_s),
-            by_channel_s=tuple(tuple(gap for gap in own if lies_within(gap)) for own in self.by_channel_s),
-        )
 
 
 @dataclass(frozen=True)
@@ -105,8 +95,14 @@ def _union(parts: Sequence[Inpainting]) -> Inpainting:
 def gaps_of(channels: Sequence[Iterable[Gap]]) -> Inpainting:
     """The task for gaps of each channel, in any order; of a single channel: of all that there are."""
     by_channel_s = tuple(merged_gaps(own) for own in channels)
-    gaps_s = merged_gaps(gap for own in by_channel_s for gap in own)
-    return Inpainting(gaps_s, None if all(own == gaps_s for own in by_channel_s) else by_channel_s)
+    gaps_s = _united(by_channel_s)
+    if all(own == gaps_s for own in by_channel_s):
+        return Inpainting(gaps_s)
+    return Inpainting(gaps_s, by_channel_s)
+
+
+def _united(channels: Iterable[Iterable[Gap]]) -> tuple[Gap, ...]:
+    return merged_gaps(gap for own in channels for gap in own)
 
 
 def merged_gaps(gaps_s: Iterable[Gap]) -> tuple[Gap, ...]:

@@ -4,6 +4,7 @@ The ends of a window get no weight, for the transform wraps round there (the gua
 are cross-faded linearly: noise that belongs to the place makes them agree there, so that amplitudes add, not powers.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -78,19 +79,22 @@ def grid_around(gaps: Sequence[Span], length: int) -> Iterator[Window]:
 def _end_between(gaps: Sequence[Span], after: int, last: int, fade: int) -> int:
     """The latest sample after `after`, `last` at most, from which to cross-fade: outside of gaps, and a fade away from
     them; if that cannot be, as far as it can."""
-    near = [(first, stop) for first, stop in gaps if first < last + 2 * fade and stop > after - fade]
-    beside = (end for first, stop in near for end in (first - 2 * fade, first - fade, stop, stop + fade))
-    ends = [last, *(end for end in beside if after < end < last)]
+    near = gaps[
+        bisect_right(gaps, after - fade, key=lambda gap: gap[1]) : bisect_left(
+            gaps, last + 2 * fade, key=lambda gap: gap[0]
+        )
+    ]
+    firsts, stops = np.array(near, dtype=np.int64).reshape(-1, 2).T
+    beside = np.concatenate([firsts - 2 * fade, firsts - fade, stops, stops + fade])
+    ends = np.append(beside[(beside > after) & (beside < last)], last)
 
-    def lost(end: int) -> tuple[int, int, int]:
-        return _common(near, end, end + fade), _common(near, end - fade, end + 2 * fade), -end
+    def lost(begin: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Samples of gaps between."""
+        common = np.minimum(stops, end[:, None]) - np.maximum(firsts, begin[:, None])
+        return np.asarray(common.clip(min=0).sum(axis=1))
 
-    return min(ends, key=lost)
-
-
-def _common(spans: Sequence[Span], begin: int, end: int) -> int:
-    """Samples from begin to end that lie in spans."""
-    return sum(max(0, min(stop, end) - max(first, begin)) for first, stop in spans)
+    best = np.lexsort((-ends, lost(ends - fade, ends + 2 * fade), lost(ends, ends + fade)))[0]
+    return int(ends[best])
 
 
 def fills(gaps: Sequence[Span], length: int) -> list[Window]:

@@ -10,7 +10,7 @@ from restorer.audio import Samples
 from restorer.degradation import Degradation, Gaps, HardClip, LowPass, Projectable
 from restorer.errors import UsageError
 from restorer.prior import Audible
-from restorer.restoration.damage.light import LIGHT_CLIPPING, split_gaps
+from restorer.restoration.damage.light import LIGHT_CLIPPING, split
 from restorer.restoration.damage.several import Several
 from restorer.restoration.damage.single import LostHighs, LostPeaks, LostSpans
 from restorer.restoration.settings import Method
@@ -18,6 +18,7 @@ from restorer.restoration.task import (
     UNDAMAGED,
     BandwidthExtension,
     Declipping,
+    Gap,
     Inpainting,
     Part,
     Repair,
@@ -85,8 +86,9 @@ class Damage(Protocol):
         """(frames, channels): where a window with these samples, from `start` on, is to be restored; 1, 0 where not,
         between the two in fades."""
 
-    def classical(self, y: Tensor, placed: Degradation) -> Tensor:
-        """(batch, time): the classical estimate for these waveforms. UsageError for damage that is beyond it."""
+    def classical(self, y: Tensor, starts: Sequence[int]) -> Tensor:
+        """(channels, time): the classical estimate for the channels of a stretch of the recording, which begin at the
+        samples `starts`. UsageError for damage that is beyond it."""
 
     def repaired(self, original: Samples, change: Samples, start: int) -> Samples:
         """The recording's samples from `start` on (file's rate), with the change where it may be, else bit for bit."""
@@ -115,54 +117,51 @@ def stages_of(task: Task, method: Method, file_rate: int, prior_rate: int) -> St
             )
     damage_of(task, file_rate, prior_rate)  # refuses what has no stages either
     gaps = next((part for part in parts if isinstance(part, Inpainting)), UNDAMAGED)
-    light_s, heavy_s = split_gaps(gaps.gaps_s) if method == "auto" else ([], list(gaps.gaps_s))
+    light, heavy = split(gaps) if method == "auto" else (UNDAMAGED, gaps)
     peaks: list[Part] = [part for part in parts if isinstance(part, Declipping)]
     highs: list[Part] = [part for part in parts if isinstance(part, BandwidthExtension)]
-    classical = joined([*peaks, gaps.among(light_s)])
-    prior = joined([*highs, *peaks, gaps.among(heavy_s)])
+    # A window that adds highs fills its gaps with the same change, which cannot be told apart: in every channel.
+    filled = Inpainting(heavy.gaps_s) if highs else heavy
     least = LIGHT_CLIPPING if method == "auto" else 0.0
     return Stages(
-        _if_any(classical, file_rate, file_rate, left_s=tuple(heavy_s)),
-        _if_any(prior, file_rate, prior_rate, least),
+        _if_any(joined([*peaks, light]), file_rate, file_rate, left=heavy),
+        _if_any(joined([*highs, *peaks, filled]), file_rate, prior_rate, least),
     )
 
 
 def _if_any(
-    task: Task, file_rate: int, rate: int, least_clipping: float = 0.0, left_s: Sequence[tuple[float, float]] = ()
+    task: Task, file_rate: int, rate: int, least_clipping: float = 0.0, left: Inpainting = UNDAMAGED
 ) -> Damage | None:
-    return None if task == UNDAMAGED else damage_of(task, file_rate, rate, least_clipping, left_s)
+    return None if task == UNDAMAGED else damage_of(task, file_rate, rate, least_clipping, left)
 
 
 def damage_of(
-    task: Task, file_rate: int, rate: int, least_clipping: float = 0.0, left_s: Sequence[tuple[float, float]] = ()
+    task: Task, file_rate: int, rate: int, least_clipping: float = 0.0, left: Inpainting = UNDAMAGED
 ) -> Damage:
     """The task for a file at file_rate, to be dealt with at `rate` (Hz).
 
-    least_clipping: the share of a window's samples up to which clipping does not hurt. left_s: gaps that are left to
+    least_clipping: the share of a window's samples up to which clipping does not hurt. left: gaps that are left to
     another, of which nothing is learned. Raises UsageError for a cutoff that is not below half of `rate`, and for
     two parts of a kind.
     """
-    left = Gaps(file_spans(left_s, rate)) if left_s else None
     match task:
         case BandwidthExtension(cutoff_hz):
             return LostHighs(_low_pass(cutoff_hz, rate), rate)
-        case Inpainting(gaps_s, by_channel_s):
+        case Inpainting(gaps_s):
             spans = file_spans(gaps_s, rate)
             near = spans if file_rate == rate else widened(spans, RINGING)
-            at_file_rate = tuple(Gaps(file_spans(own, file_rate)) for own in by_channel_s or (gaps_s,))
-            return LostSpans(Gaps(near), at_file_rate, rate, left)
+            own, at_file_rate = _by_channel(task, rate), _by_channel(task, file_rate)
+            return LostSpans(Gaps(near), own, at_file_rate, rate, _by_channel(left, rate))
         case Declipping(threshold):
             trusted = _low_pass(min(_PEAKS_BELOW_HZ, rate / 4), rate)
-            return LostPeaks(_hard_clip(threshold), rate, trusted, least_clipping, left)
+            return LostPeaks(_hard_clip(threshold), rate, trusted, least_clipping, _by_channel(left, rate))
         case Repair(parts):
-            if any(isinstance(part, BandwidthExtension) for part in parts):
-                parts = tuple(_in_every_channel(part) for part in parts)
-            return _several([damage_of(part, file_rate, rate, least_clipping, left_s) for part in parts])
+            return _several([damage_of(part, file_rate, rate, least_clipping, left) for part in parts])
 
 
-def _in_every_channel(part: Part) -> Part:
-    """What adds highs fills the gaps in the same window, whose change is not to be told apart."""
-    return Inpainting(part.gaps_s) if isinstance(part, Inpainting) else part
+def _by_channel(gaps: Inpainting, rate: int) -> tuple[Gaps, ...]:
+    """Each channel's, or those of all as one."""
+    return tuple(Gaps(file_spans(own, rate)) for own in gaps.by_channel_s or (gaps.gaps_s,))
 
 
 def _several(damages: Sequence[Damage]) -> Damage:
@@ -187,7 +186,7 @@ def widened(spans: Sequence[tuple[int, int]], by: int) -> tuple[tuple[int, int],
     return tuple(wide)
 
 
-def file_spans(gaps_s: Sequence[tuple[float, float]], rate: int) -> tuple[tuple[int, int], ...]:
+def file_spans(gaps_s: Sequence[Gap], rate: int) -> tuple[tuple[int, int], ...]:
     """Gaps in samples, each at least one long; those that lie apart in time but not in samples, as one."""
     spans: list[tuple[int, int]] = []
     ended_s = 0.0

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from itertools import pairwise
 
-from restorer.restoration.task import Gap
+from restorer.restoration.task import Gap, Inpainting, gaps_of
 
 LIGHT_GAP_S = 0.1
 """Up to here a gap goes to autoregression."""
@@ -13,6 +13,13 @@ LIGHT_CLIPPING = 0.5
 
 _ROUNDING_S = 1e-6  # of a difference of two times that a user typed
 _SAMPLE_S = 1 / 1000  # of the lowest rate
+
+
+def split(gaps: Inpainting) -> tuple[Inpainting, Inpainting]:
+    """The light gaps and the others, of each channel as if it were alone."""
+    own = [split_gaps(each) for each in gaps.by_channel_s or (gaps.gaps_s,)]
+    light, others = (gaps_of(each) for each in zip(*own, strict=True))
+    return light, others
 
 
 def split_gaps(gaps_s: Iterable[Gap]) -> tuple[list[Gap], list[Gap]]:

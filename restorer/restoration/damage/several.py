@@ -95,13 +95,15 @@ class Several:
         return original if self.spans is None else self.spans.heard(original, start)
 
     def hurts(self, block: Samples, start: int) -> Samples:
-        return np.maximum.reduce([part.hurts(block, start) for part in self.parts])
+        if self.highs is None:
+            return np.maximum.reduce([part.hurts(block, start) for part in self.parts])
+        sounds = self.highs.hurts(block, start)  # and so does all that is clipped
+        return sounds if self.spans is None else np.maximum(sounds, self.spans.within_gaps(block, start))
 
-    def classical(self, y: Tensor, placed: Degradation) -> Tensor:
-        assert isinstance(placed, Composed)
+    def classical(self, y: Tensor, starts: Sequence[int]) -> Tensor:
         wave = y
-        for part, member in reversed(list(zip(self.parts, placed.members, strict=True))):
-            wave = part.classical(wave, member)
+        for part in reversed(self.parts):
+            wave = part.classical(wave, starts)
         return wave
 
     def repaired(self, original: Samples, change: Samples, start: int) -> Samples:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from itertools import cycle
 from typing import Self
 
 import numpy as np
@@ -14,14 +14,16 @@ from restorer.audio import Samples
 from restorer.classical.janssen import JANSSEN_GAPS, janssen_gaps
 from restorer.classical.replication import replicate
 from restorer.classical.social import social_mean
-from restorer.degradation import Composed, Degradation, Gaps, HardClip, LowPass
+from restorer.degradation import Degradation, Gaps, HardClip, LowPass
 from restorer.dsp.filters import apply_fir
 from restorer.errors import UsageError
 from restorer.prior import Audible
 from restorer.restoration.windows import Window, fills, grid, grid_size
 
+NO_GAPS = (Gaps(()),)
+
 _DIGITAL_SILENCE = 1e-7  # of full scale: below the least step of 24 bits
-_NEAR_S = 0.02  # what a crossover rings for, and more
+_NEAR_S = 0.02  # into silence; slowly, for a fast fade of highs reaches down below the cutoff
 _RESTLESS = 1 / 64  # share of a window, beside a gap, where its edge rings in the whitened domain
 
 
@@ -69,7 +71,7 @@ class LostHighs(_Anywhere):
     def hurts(self, block: Samples, start: int) -> Samples:
         return sounding(block, self.sample_rate)
 
-    def classical(self, y: Tensor, placed: Degradation) -> Tensor:
+    def classical(self, y: Tensor, starts: Sequence[int]) -> Tensor:
         return replicate(y, self.degradation, self.sample_rate)
 
     def repaired(self, original: Samples, change: Samples, start: int) -> Samples:
@@ -78,15 +80,16 @@ class LostHighs(_Anywhere):
 
 @dataclass(frozen=True)
 class LostSpans:
-    """Gaps; `at_file_rate` are the same ones in the file's samples, of each channel or of all alike.
+    """Gaps of any channel; `own`: of each, or of all alike; `at_file_rate`: these in the file's samples.
 
-    `left`: others that are left to another method.
+    `left`: those that are left to another method, likewise.
     """
 
     degradation: Gaps
+    own: tuple[Gaps, ...]
     at_file_rate: tuple[Gaps, ...]
     sample_rate: int  # of what deals with it
-    left: Gaps | None = None
+    left: tuple[Gaps, ...] = NO_GAPS
     trusted: None = None
 
     @property
@@ -136,24 +139,30 @@ class LostSpans:
         return change
 
     def hurts(self, block: Samples, start: int) -> Samples:
-        near = (self.degradation.on([start], len(block)).weights(len(block)) > 0).any()
-        return np.full(block.shape, float(near))
+        # Where another channel has a gap, the prior hears nothing of this one, and knows less than is there.
+        own = (_weights(self.own, [start] * block.shape[1], len(block)).T > 0).double().numpy()
+        hurts: Samples = own.max(axis=0) * np.maximum(own, 1 - self.within_gaps(block, start))
+        return hurts
 
-    def _near(self, start: int, end: int) -> list[tuple[int, int]]:
-        """The gaps that a window from `start` to `end` sees."""
-        return [(first, stop) for first, stop in self.degradation.spans if first < end and stop > start]
+    def within_gaps(self, block: Samples, start: int) -> Samples:
+        """(frames, 1): 1 in gaps and their fades, else 0."""
+        weights = self.degradation.on([start], len(block)).weights(len(block))
+        return (weights > 0).double().T.numpy()
 
-    def classical(self, y: Tensor, placed: Degradation) -> Tensor:
-        assert isinstance(placed, Gaps)
-        near = [span for start in placed.starts for span in self._near(start, start + y.shape[-1])]
-        longest = max((stop - first for first, stop in near), default=0) / self.sample_rate
+    def classical(self, y: Tensor, starts: Sequence[int]) -> Tensor:
+        rows = zip(y.split(1), _placed(self.own, starts), _placed(self.left, starts), strict=True)
+        return torch.cat([self._bridged(*row) for row in rows])
+
+    def _bridged(self, y: Tensor, own: Gaps, left: Gaps) -> Tensor:
+        (start,) = own.starts
+        near = [stop - first for first, stop in own.spans if first < start + y.shape[-1] and stop > start]
+        longest = max(near, default=0) / self.sample_rate
         if longest > JANSSEN_GAPS.longest_s:
             raise UsageError(
                 f"a gap of {longest:g} s is more than the {JANSSEN_GAPS.longest_s:g} s that autoregression bridges; "
                 "leave the method to auto, or choose diffusion"
             )
-        left = None if self.left is None else self.left.on(placed.starts, y.shape[-1])
-        return janssen_gaps(y, placed, self.sample_rate, left=left)
+        return janssen_gaps(y, own, self.sample_rate, left=left)
 
     def repaired(self, original: Samples, change: Samples, start: int) -> Samples:
         return self.heard(original, start) + self.weight(original, start) * change
@@ -161,22 +170,18 @@ class LostSpans:
 
 @dataclass(frozen=True)
 class LostPeaks(_Anywhere):
-    """Flattened at a level; `least`: the share of a window's samples up to which that does not hurt; `left`: gaps
-    that are left to another method, in which nothing is heard.
+    """Flattened at a level; `least`: the share of a window's samples up to which that does not hurt; `left`: gaps that
+    are left to another method, of each channel or of all alike, in which nothing is heard.
 
     Where the peaks' energy is, in the lows, social sparsity knows better than a prior: it has its turn first, and the
     sampler starts from what it left, in which every flattened peak reaches the level, and keeps its lows.
     """
 
-    clip: HardClip
+    degradation: HardClip
     sample_rate: int  # of what deals with it
     trusted: LowPass
     least: float = 0.0
-    left: Gaps | None = None
-
-    @cached_property
-    def degradation(self) -> HardClip | Composed:
-        return self.clip if self.left is None else Composed(self.clip, self.left)
+    left: tuple[Gaps, ...] = NO_GAPS
 
     def audible(self, whitened: Tensor, starts: Sequence[int]) -> Audible:
         return Audible()
@@ -191,24 +196,18 @@ class LostPeaks(_Anywhere):
         return change
 
     def hurts(self, block: Samples, start: int) -> Samples:
-        clipped = self.clip.clipped(torch.from_numpy(block)).double()
-        if self.left is not None:
-            clipped *= _outside(self.left.on([start], len(block)), len(block)).T
+        clipped = self.degradation.clipped(torch.from_numpy(block)).double()
+        clipped *= _measured(self.left, [start] * block.shape[1], len(block)).T
         heavily = clipped.mean(0).numpy() > self.least  # each channel by itself: what is alone comes out the same
         return np.broadcast_to(heavily.astype(np.float64), block.shape)
 
-    def classical(self, y: Tensor, placed: Degradation) -> Tensor:
-        if self.left is None:
-            return social_mean(y, self.clip, self.sample_rate)
-        assert isinstance(placed, Composed)
-        _, left = placed.members
-        assert isinstance(left, Gaps)
-        measured = _outside(left, y.shape[-1]).to(y).expand_as(y)
-        return social_mean(y, self.clip, self.sample_rate, measured=measured)
+    def classical(self, y: Tensor, starts: Sequence[int]) -> Tensor:
+        measured = _measured(self.left, starts, y.shape[-1]).to(y)
+        return social_mean(y, self.degradation, self.sample_rate, measured=measured)
 
     def repaired(self, original: Samples, change: Samples, start: int) -> Samples:
         wave = torch.from_numpy(original)
-        projected: Samples = self.clip.project(wave + torch.from_numpy(change), self.clip(wave)).numpy()
+        projected: Samples = self.degradation.project(wave + torch.from_numpy(change), self.degradation(wave)).numpy()
         return projected
 
 
@@ -219,9 +218,21 @@ def sounding(block: Samples, sample_rate: int) -> Samples:
     """
     reach = max(1, round(_NEAR_S * sample_rate))
     near = maximum_filter1d((np.abs(block) > _DIGITAL_SILENCE).astype(np.float64), 2 * reach + 1, axis=0)
-    return np.clip(uniform_filter1d(near, reach, axis=0), 0.0, 1.0)
+    for _ in range(3):  # as smooth as a cubic spline, and 1 wherever there is sound
+        near = uniform_filter1d(near, 2 * reach // 3, axis=0)
+    return np.round(near, 9)  # running sums leave a trace of rounding where there is nothing
 
 
-def _outside(gaps: Gaps, length: int) -> Tensor:
-    """(starts, length): 1 outside the gaps, whose fades are outside, 0 in them."""
-    return (gaps.weights(length) < 1).double()
+def _placed(gaps: tuple[Gaps, ...], starts: Sequence[int]) -> list[Gaps]:
+    """Those of each channel, or of all alike, in rows that begin at `starts`, one for each channel."""
+    return [own.on([start], 0) for own, start in zip(cycle(gaps), starts, strict=False)]
+
+
+def _measured(gaps: tuple[Gaps, ...], starts: Sequence[int], length: int) -> Tensor:
+    """(channels, length): 1 outside the gaps, whose fades are outside, 0 in them."""
+    return (_weights(gaps, starts, length) < 1).double()
+
+
+def _weights(gaps: tuple[Gaps, ...], starts: Sequence[int], length: int) -> Tensor:
+    """(channels, length): as `Gaps.weights`."""
+    return torch.cat([own.weights(length) for own in _placed(gaps, starts)])
