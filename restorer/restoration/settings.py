@@ -51,7 +51,7 @@ GENERATE = Settings(n_steps=50, sigma_max=20.0)
 
 Quality = Literal["draft", "standard", "best"]
 QUALITIES: dict[Quality, int] = {"draft": 5, "standard": BWE.n_steps, "best": 18}
-"""Steps where the prior does the work. More bring gaps nearer; highs are alike by LSD (`bench/steps.py`)."""
+"""Steps where the prior does the work. More bring gaps a little nearer; highs are alike by LSD (`bench/steps.py`)."""
 
 
 def preset_of(task: Task, quality: Quality = "standard") -> Settings:
