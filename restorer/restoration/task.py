@@ -32,6 +32,11 @@ class Inpainting:
         if self.by_channel_s is not None and _united(self.by_channel_s) != merged_gaps(self.gaps_s):
             raise UsageError("the gaps of the channels are not the recording's; give gaps_of(by_channel_s)")
 
+    @property
+    def of_channels_s(self) -> tuple[tuple[Gap, ...], ...]:
+        """Each channel's, or those that all have alike as one."""
+        return self.by_channel_s or (self.gaps_s,)
+
     def of(self, channel: int) -> tuple[Gap, ...]:
         """A channel's own gaps."""
         return self.gaps_s if self.by_channel_s is None else self.by_channel_s[channel]

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from scipy.signal import oaconvolve
 
 from restorer.audio import Samples
-from restorer.degradation import Gaps, HardClip
+from restorer.degradation import HardClip
 from restorer.dsp.filters import crossover_lowpass
-from restorer.restoration.damage import file_spans
+from restorer.restoration.damage import by_channel
 from restorer.restoration.regions import Regions, runs
 from restorer.restoration.task import BandwidthExtension, Declipping, Inpainting, Part, Task, parts_of
 
@@ -117,11 +117,7 @@ class _Elsewhere:
     leak = 0.0
 
     def __init__(self, parts: Sequence[Part], sample_rate: int) -> None:
-        self._gaps = [
-            [Gaps(file_spans(own, sample_rate)) for own in part.by_channel_s or (part.gaps_s,)]
-            for part in parts
-            if isinstance(part, Inpainting)
-        ]
+        self._gaps = [by_channel(part, sample_rate) for part in parts if isinstance(part, Inpainting)]
         self._levels = [_level(part.threshold) for part in parts if isinstance(part, Declipping)]
         gaps, peaks = "outside the gaps and their fades", "of the samples that were not clipped"
         self.where = " and ".join([gaps] * bool(self._gaps) + [peaks] * bool(self._levels))

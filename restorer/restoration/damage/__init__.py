@@ -150,18 +150,18 @@ def damage_of(
         case Inpainting(gaps_s):
             spans = file_spans(gaps_s, rate)
             near = spans if file_rate == rate else widened(spans, RINGING)
-            own, at_file_rate = _by_channel(task, rate), _by_channel(task, file_rate)
-            return LostSpans(Gaps(near), own, at_file_rate, rate, _by_channel(left, rate))
+            own, at_file_rate = by_channel(task, rate), by_channel(task, file_rate)
+            return LostSpans(Gaps(near), own, at_file_rate, rate, by_channel(left, rate))
         case Declipping(threshold):
             trusted = _low_pass(min(_PEAKS_BELOW_HZ, rate / 4), rate)
-            return LostPeaks(_hard_clip(threshold), rate, trusted, least_clipping, _by_channel(left, rate))
+            return LostPeaks(_hard_clip(threshold), rate, trusted, least_clipping, by_channel(left, rate))
         case Repair(parts):
             return _several([damage_of(part, file_rate, rate, least_clipping, left) for part in parts])
 
 
-def _by_channel(gaps: Inpainting, rate: int) -> tuple[Gaps, ...]:
+def by_channel(gaps: Inpainting, rate: int) -> tuple[Gaps, ...]:
     """Each channel's, or those of all as one."""
-    return tuple(Gaps(file_spans(own, rate)) for own in gaps.by_channel_s or (gaps.gaps_s,))
+    return tuple(Gaps(file_spans(own, rate)) for own in gaps.of_channels_s)
 
 
 def _several(damages: Sequence[Damage]) -> Damage:

@@ -17,7 +17,7 @@ _SAMPLE_S = 1 / 1000  # of the lowest rate
 
 def split(gaps: Inpainting) -> tuple[Inpainting, Inpainting]:
     """The light gaps and the others, of each channel as if it were alone."""
-    own = [split_gaps(each) for each in gaps.by_channel_s or (gaps.gaps_s,)]
+    own = [split_gaps(each) for each in gaps.of_channels_s]
     light, others = (gaps_of(each) for each in zip(*own, strict=True))
     return light, others
 

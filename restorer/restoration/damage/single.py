@@ -115,8 +115,7 @@ class LostSpans:
 
     def weight(self, original: Samples, start: int) -> Samples:
         """(frames, channels or 1): 1 in the gaps, falling to 0 over their fades; at the file's rate."""
-        placed = [gaps.on([start], len(original)) for gaps in self.at_file_rate]
-        return np.stack([each.weights(len(original))[0].numpy() for each in placed], axis=1)
+        return _weights(self.at_file_rate, [start] * len(self.at_file_rate), len(original)).T.numpy()
 
     def audible(self, whitened: Tensor, starts: Sequence[int]) -> Audible:
         length = whitened.shape[-1]
