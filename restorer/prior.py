@@ -132,7 +132,7 @@ class Prior(nn.Module):
         A spectrum: what to multiply white noise's rfft by. From the floor as far as it is audible.
         """
         floors_db, any_heard = measured_floors(x / self.sigma_data, audible.mask(x), self.sample_rate)
-        bands = heard_bands(self.sample_rate, audible.below_hz).to(x.device)
+        bands = heard_bands(self.sample_rate, audible.below_hz, x.device)
         return self.floor_spectrum(self.floors.expected(floors_db, any_heard[:, None] & bands))
 
     def inaudible_floor(self, x: Tensor, audible: Audible) -> Tensor:
@@ -141,7 +141,7 @@ class Prior(nn.Module):
         floors_db, _ = measured_floors(x / self.sigma_data, where, self.sample_rate)
         if audible.where is not None and math.isfinite(audible.below_hz):
             anywhere, _ = measured_floors(x / self.sigma_data, torch.ones_like(x), self.sample_rate)
-            low = heard_bands(self.sample_rate, audible.below_hz).to(x.device)
+            low = heard_bands(self.sample_rate, audible.below_hz, x.device)
             floors_db = torch.where(low, floors_db, anywhere)
         return self.floor_spectrum(floors_db)
 

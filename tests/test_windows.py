@@ -116,3 +116,15 @@ def test_tape_mirrors_at_its_ends() -> None:
     tape = Tape(1)
     tape.append(np.array([[1.0], [2.0], [3.0]]))
     np.testing.assert_array_equal(tape.view(-2, 5)[:, 0], [2, 1, 1, 2, 3, 3, 2])
+
+
+def test_what_a_tape_gave_stays_as_it_was() -> None:
+    """It is still being written, while more comes."""
+    tape, sent = Tape(1), []
+    for i in range(100):
+        tape.append(np.full((7, 1), float(i)))
+        tape.add(tape.start, np.ones((tape.end - tape.start, 1)))
+        sent.append((part := tape.take(tape.end - 3), part.copy()))
+    assert sum(len(part) for part, _ in sent) == 697
+    for part, copy in sent:
+        np.testing.assert_array_equal(part, copy)

@@ -18,17 +18,12 @@ from restorer.bench.severity import TaskName
 from restorer.prior import Prior
 from restorer.restoration.damage import stages_of
 from restorer.restoration.engine import n_evaluations, restore_classically, restore_windows
-from restorer.restoration.settings import BWE, DECLIP, INPAINT, Guidance, Settings
+from restorer.restoration.settings import Guidance, Settings, preset_of
 from restorer.restoration.task import BandwidthExtension, Declipping, Inpainting, Task
 
 PAPER_S: dict[Guidance, float | None] = {"dc": 17.0, "rg": 84.0, "dc+rg": None}
 """Seconds a segment of 2.97 s on one GPU, as Moliner et al. 2022 report them (their Section 5)."""
 
-_TASKS: dict[TaskName, tuple[Task, Settings]] = {
-    "bwe": (BandwidthExtension(1000.0), BWE),
-    "inpaint": (Inpainting(((1.0, 1.5),)), INPAINT),
-    "declip": (Declipping(0.1), DECLIP),
-}
 _LEVEL = 0.1  # RMS of the noise: a third of it lies beyond declip's threshold
 
 
@@ -81,16 +76,28 @@ def timings(
 ) -> Iterator[Timing]:
     """Each task with each guidance in each size of batch; n_steps: instead of the presets' own."""
     for name, guidance, batch_size in product(tasks, guidances, batch_sizes):
-        settings = replace(_TASKS[name][1], guidance=guidance)
+        task = _task(name, prior.length / prior.sample_rate, batch_size)
+        settings = replace(preset_of(task), guidance=guidance)
         if n_steps is not None:
             settings = replace(settings, n_steps=n_steps)
-        yield _timed(prior, name, settings, batch_size, repeats)
+        yield _timed(prior, name, task, settings, batch_size, repeats)
 
 
-def _timed(prior: Prior, name: TaskName, settings: Settings, batch_size: int, repeats: int) -> Timing:
+def _task(name: TaskName, window_s: float, count: int) -> Task:
+    """For so many windows one behind the other; each has a gap."""
+    match name:
+        case "bwe":
+            return BandwidthExtension(1000.0)
+        case "inpaint":
+            return Inpainting(tuple((window_s * (i + 1 / 3), window_s * (i + 1 / 2)) for i in range(count)))
+        case "declip":
+            return Declipping(0.1)
+
+
+def _timed(prior: Prior, name: TaskName, task: Task, settings: Settings, batch_size: int, repeats: int) -> Timing:
     windows = _noise(prior, batch_size)
-    starts = [0] * batch_size
-    damage = stages_of(_TASKS[name][0], "diffusion", prior.sample_rate, prior.sample_rate)
+    starts = [i * prior.length for i in range(batch_size)]  # windows of one place would share their noise
+    damage = stages_of(task, "diffusion", prior.sample_rate, prior.sample_rate)
     modelled = damage.prior
     assert modelled is not None
     _forget_peak(prior.device)

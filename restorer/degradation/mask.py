@@ -91,6 +91,8 @@ class Gaps:
 
     def _row(self, start: int, length: int) -> NDArray[np.float64]:
         """The weights of one window."""
+        if start >= 0 and (self.end is None or start + length <= self.end):
+            return self._inside(start, length)  # nothing is mirrored, as in nearly all windows
         places = self._mirrored(np.arange(start, start + length))
         first = int(places.min(initial=start))
         return self._inside(first, int(places.max(initial=start)) + 1 - first)[places - first]

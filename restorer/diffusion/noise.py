@@ -1,7 +1,9 @@
 """Noise that belongs to the place in the recording, not to the order in which windows are worked on."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -19,6 +21,12 @@ DEAF_STEP: Final = 2**32
 
 _BLOCK: Final = 8192
 _WORD: Final = 2**64
+
+_THREADS: Final = ThreadPoolExecutor(thread_name_prefix="noise")
+"""To draw takes a millisecond or two a window and step, and a GPU has dozens of windows at once; NumPy lets threads do
+it side by side."""
+
+Values = np.ndarray[tuple[int], np.dtype[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -38,18 +46,31 @@ class KeyedNoise:
     dtype: torch.dtype = torch.float32
 
     def __call__(self, step: int) -> Tensor:
-        extents = {start: range(start // _BLOCK, (start + self.length - 1) // _BLOCK + 1) for start in self.starts}
-        blocks = {index: _block(self.seed, step, index) for extent in extents.values() for index in extent}
-        values = np.empty((len(self.starts), self.length), dtype=np.float32)
-        for row, start in zip(values, self.starts, strict=True):
-            extent = extents[start]
-            offset = start - extent.start * _BLOCK
-            row[:] = np.concatenate([blocks[index] for index in extent])[offset : offset + self.length]
-        return torch.from_numpy(values).to(self.device, self.dtype)
+        # Page-locked, so that the copy need not wait until a GPU has done what it was told before: while it is at work
+        # on a step, the noise of the next is drawn.
+        on_gpu = torch.device(self.device).type == "cuda"
+        values = torch.empty(len(self.starts), self.length, pin_memory=on_gpu)
+        distinct = dict.fromkeys(self.starts)
+        drawn = dict(zip(distinct, _THREADS.map(partial(_row, self.seed, step, self.length), distinct), strict=True))
+        for row, start in zip(values.numpy(), self.starts, strict=True):
+            row[:] = drawn[start]
+        return values.to(self.device, self.dtype, non_blocking=on_gpu)
 
 
-def _block(seed: int, step: int, index: int) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
-    """The noise of the absolute samples index * _BLOCK ... (index + 1) * _BLOCK - 1.
+def _row(seed: int, step: int, length: int, start: int) -> Values:
+    """The noise of the absolute samples start ... start + length - 1."""
+    first, last = start // _BLOCK, (start + length - 1) // _BLOCK
+    random = np.random.Generator(np.random.Philox(0))
+    blocks = np.empty((last + 1 - first, _BLOCK), dtype=np.float32)
+    for block, index in zip(blocks, range(first, last + 1), strict=True):
+        random.bit_generator.state = _place(seed, step, index)
+        random.standard_normal(out=block, dtype=np.float32)
+    offset = start - first * _BLOCK
+    return blocks.reshape(-1)[offset : offset + length]
+
+
+def _place(seed: int, step: int, index: int) -> dict[str, object]:
+    """Where the noise of the absolute samples index * _BLOCK ... (index + 1) * _BLOCK - 1 begins: a state of Philox.
 
     Philox (Salmon et al. 2011) is a cipher of a 256-bit counter under a 128-bit key, so that seed, step and place enter
     it as they are and no two of them can meet. torch's CPU generator would look at 32 bits of its seed only: among the
@@ -57,4 +78,6 @@ def _block(seed: int, step: int, index: int) -> np.ndarray[tuple[int], np.dtype[
     """
     key = np.array([seed % _WORD, step % _WORD], dtype=np.uint64)
     counter = np.array([0, 0, 0, index % _WORD], dtype=np.uint64)
-    return np.random.Generator(np.random.Philox(key=key, counter=counter)).standard_normal(_BLOCK, dtype=np.float32)
+    # Nothing drawn yet. A new generator would be in this state too, but takes as long as a third of its block.
+    nothing = {"buffer": np.zeros(4, dtype=np.uint64), "buffer_pos": 4, "has_uint32": 0, "uinteger": 0}
+    return {"bit_generator": "Philox", "state": {"counter": counter, "key": key}, **nothing}

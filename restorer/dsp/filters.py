@@ -7,6 +7,7 @@ tensors of any batch shape, time last, on any device, differentiably.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -124,10 +125,16 @@ def _convolve(x: Tensor, taps: Taps, origin: int) -> Tensor:
     """x convolved with taps, sample `origin` of taps at time 0; zeros beyond the ends of x, the length of x kept."""
     length = x.shape[-1]
     n_fft = fft.next_fast_len(length + len(taps) - 1, real=True)
-    kernel = torch.from_numpy(taps).to(x.dtype).to(x.device)
+    kernel = _on_device(np.asarray(taps, dtype=np.float64).tobytes(), x.dtype, x.device)
     product = torch.fft.rfft(x, n_fft) * torch.fft.rfft(kernel, n_fft)
     y: Tensor = torch.fft.irfft(product, n_fft)
     return y[..., origin : origin + length]
+
+
+@lru_cache(maxsize=8)
+def _on_device(taps: bytes, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Taps (float64) as a tensor, kept: a sampler filters at every step, and a copy to a GPU would make it wait."""
+    return torch.from_numpy(np.frombuffer(taps, dtype=np.float64).copy()).to(dtype).to(device)
 
 
 def _impulse_response(zeros_poles_gain: tuple[NDArray[np.complex128], NDArray[np.complex128], float]) -> Taps:

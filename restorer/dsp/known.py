@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool1d
 
 
 @dataclass(frozen=True)
@@ -32,17 +31,14 @@ class Known:
         """x, with the known part of `known` in place of its own; all (batch, time)."""
         return x + self.part(known - x)
 
-    def to(self, device: torch.device) -> "Known":
-        return Known(self.below.to(device), self.where.to(device))
-
     def rest_share(self, emphasis: Tensor | None = None) -> Tensor:
         """(batch,): the power of the rest of white noise of unit variance.
 
         emphasis: (time // 2 + 1,), gains with which the noise is heard.
         """
         bins = self.where.shape[-1] // 2 + 1
-        power = torch.ones(bins).to(self.where) if emphasis is None else emphasis.square().to(self.where)
-        low = torch.linspace(0, 1, bins).to(self.where) <= self.below[:, None]
+        power = self.where.new_ones(bins) if emphasis is None else emphasis.square().to(self.where)
+        low = torch.linspace(0, 1, bins, dtype=power.dtype, device=power.device) <= self.below[:, None]
         return power.mean() - (power * low).mean(-1) * self.where.mean(-1)
 
     def cells(self, places: Tensor, frames: int) -> Tensor:
@@ -51,5 +47,5 @@ class Known:
         places: (bands,), the bands' centres as shares of Nyquist. Frame i is centred at the i-th part of the window.
         """
         centred = self.where.roll(self.where.shape[-1] // (2 * frames), -1)
-        heard = adaptive_avg_pool1d(centred[:, None], frames)
-        return (places <= self.below[:, None])[:, :, None] * heard
+        heard = centred.unflatten(-1, (frames, -1)).mean(-1)
+        return (places <= self.below[:, None])[:, :, None] * heard[:, None]

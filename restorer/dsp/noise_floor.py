@@ -27,10 +27,12 @@ def band_count(sample_rate: float) -> int:
     return math.floor(math.log2(sample_rate / 2 / _FIRST_HZ) / _A_BAND)
 
 
-def heard_bands(sample_rate: float, below_hz: float) -> Tensor:
+def heard_bands(sample_rate: float, below_hz: float, device: torch.device | str = "cpu") -> Tensor:
     """(bands,), bool: those that end below below_hz."""
-    upper = _FIRST_HZ * 2 ** (_A_BAND * torch.arange(1, band_count(sample_rate) + 1))
-    return upper <= below_hz
+    count = band_count(sample_rate)
+    upper = _FIRST_HZ * 2 ** (_A_BAND * torch.arange(1, count + 1))
+    # The number goes to the device, not the tensor: a copy would make a GPU wait.
+    return torch.arange(count, device=device) < int((upper <= below_hz).sum())
 
 
 def measured_floors(x: Tensor, where: Tensor, sample_rate: float) -> tuple[Tensor, Tensor]:
@@ -46,7 +48,7 @@ def measured_floors(x: Tensor, where: Tensor, sample_rate: float) -> tuple[Tenso
     trusted = (where.unfold(-1, size, hop).amin(-1) > 0).to(x)
     count = trusted.sum(-1)
     mean_db = torch.einsum("bft,bt->bf", power_db, trusted) / count.clamp(min=1)[:, None]
-    floors = (mean_db @ _averaging(size, sample_rate).to(x)).clamp(min=LEAST_DB)
+    floors = (mean_db @ _averaging(size, sample_rate, x.dtype, x.device)).clamp(min=LEAST_DB)
     return torch.where(count[:, None] > 0, floors, LEAST_DB), count > 0
 
 
@@ -111,9 +113,9 @@ def _regressed(covariance: Tensor, surprise: Tensor, heard: Tensor) -> Tensor:
 
 
 @cache
-def _averaging(size: int, sample_rate: float) -> Tensor:
-    """(size // 2 + 1, bands), float64: from the bins of an rfft to means over the bands."""
+def _averaging(size: int, sample_rate: float, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """(size // 2 + 1, bands): from the bins of an rfft to means over the bands. Designed in float64 on the CPU."""
     hertz = torch.fft.rfftfreq(size, 1 / sample_rate, dtype=torch.float64)
     band = ((hertz / _FIRST_HZ).clamp(min=1e-9).log2() / _A_BAND).floor()
     member = (band[:, None] == torch.arange(band_count(sample_rate))).double()
-    return member / member.sum(0).clamp(min=1)
+    return (member / member.sum(0).clamp(min=1)).to(device, dtype)

@@ -133,18 +133,30 @@ def _clusters(gaps: Sequence[Span], extent: int) -> list[Span]:
 
 
 class Tape:
-    """The part of a long signal that is still needed: appended at its end, forgotten at its beginning."""
+    """The part of a long signal that is still needed: appended at its end, forgotten at its beginning.
+
+    Either takes time in proportion to what comes or goes, however much stays.
+    """
 
     def __init__(self, channels: int) -> None:
         self.start = 0
+        # What is needed, and the store that it lies in, with room behind it. What has left is never written again.
         self._samples: Samples = np.zeros((0, channels))
+        self._store, self._used = self._samples, 0
 
     @property
     def end(self) -> int:
         return self.start + len(self._samples)
 
     def append(self, block: Samples) -> None:
-        self._samples = np.concatenate([self._samples, block])
+        size = len(self._samples) + len(block)
+        if self._used + len(block) > len(self._store):
+            self._store = np.empty((2 * size, self._samples.shape[1]))
+            self._store[: len(self._samples)] = self._samples
+            self._used = len(self._samples)
+        self._store[self._used : self._used + len(block)] = block
+        self._used += len(block)
+        self._samples = self._store[self._used - size : self._used]
 
     def add(self, start: int, block: Samples) -> None:
         """Adds to what stands from `start` on, grown by silence where needed; what lies before the tape is dropped."""
@@ -166,7 +178,7 @@ class Tape:
         if stop > self.end:
             self.append(np.zeros((stop - self.end, self._samples.shape[1])))
         part = self._samples[: stop - self.start]
-        self._samples = self._samples[stop - self.start :].copy()
+        self._samples = self._samples[stop - self.start :]
         self.start = stop
         return part
 
