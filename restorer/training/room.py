@@ -8,13 +8,18 @@ from numpy.typing import NDArray
 from scipy.fft import irfft, next_fast_len, rfft
 
 Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
 
 LONGEST_TAIL_S = 1.5  # a room's answer is faded out by here; RT60 2.5 s has fallen by 36 dB
 SHORTEST_LEAD_S = 0.02  # takes what wraps round of the zero-phase equaliser's ringing
 _BANDS_HZ = (125.0, 500.0, 2000.0, 8000.0)  # the room's decay is set at these and crosses over between them
-_TILT_OCTAVES = float(np.log2(10000 / 100))
-_HARMONICS = 12  # of the mains; what is above 720 Hz is as weak as any hiss
-_EDGE = 0.05  # a band limit falls over this share of its frequency
+TILT_OCTAVES = float(np.log2(10000 / 100))
+TILT_RANGE = np.log2(0.05), np.log2(16.0)  # in octaves re 1 kHz; level beyond
+N_REFLECTIONS = 12
+LN_1000 = 6.91  # a decay by 60 dB
+N_HARMONICS = 12  # of the mains; what is above 720 Hz is as weak as any hiss
+HISS_LEVEL = -5.0  # octaves re 1 kHz: below, a noise floor is white
+EDGE = 0.05  # a band limit falls over this share of its frequency
 
 
 @dataclass(frozen=True)
@@ -111,32 +116,55 @@ def impulse_response(acoustics: Acoustics, length: int, sample_rate: int, rng: n
     """
     seconds = np.arange(length, dtype=np.float32) / sample_rate
     noise = rfft(rng.standard_normal(length, dtype=np.float32))
-    hats = _hats(length, sample_rate)
+    hats = band_weights(length, sample_rate)
     late = np.zeros(length, np.float32)
-    factors = (acoustics.bass, 1.0, (acoustics.treble + 1) / 2, acoustics.treble)
-    for hat, factor in zip(hats, factors, strict=True):
-        late += irfft(noise * hat, length) * np.exp(-6.91 / (acoustics.rt60_s * factor) * seconds)  # ln(1000) = 6.91
-    grows_s = rng.uniform(0.002, 0.03)  # the late field builds up
-    late *= 1 - np.exp(-seconds / grows_s)
+    for hat, band_s in zip(hats, decays_s(acoustics), strict=True):
+        late += irfft(noise * hat, length) * np.exp(-LN_1000 / band_s * seconds)
+    first = draw_reflections(length, sample_rate, rng)
+    late *= 1 - np.exp(-seconds / first.grows_s)
     fade = length // 4
     late[length - fade :] *= np.linspace(1, 0, fade, dtype=np.float32)
     late /= np.sqrt(np.square(late).sum())
-    delays = np.minimum((rng.uniform(0.001, 0.06, 12) * sample_rate).astype(np.int64), length - 1)
-    early = rng.choice([-1.0, 1.0], 12) * rng.uniform(0.3, 1, 12) * np.exp(-delays / (0.03 * sample_rate))
-    share = rng.uniform(0.1, 0.7)  # of the reflected energy that comes early
-    late *= np.sqrt(1 - share)
-    np.add.at(late, delays, (early * np.sqrt(share / np.square(early).sum())).astype(np.float32))
+    late *= np.sqrt(1 - first.share)
+    np.add.at(late, first.delays, first.early)
     late *= 10 ** (acoustics.wet_db / 20)
     late[0] += 1
     late /= np.sqrt(1 + 10 ** (acoustics.wet_db / 10))
     return late
 
 
+@dataclass(frozen=True)
+class Reflections:
+    """How a room answers before its late field is dense."""
+
+    grows_s: float  # time constant with which the late field builds up
+    share: float  # of the reflected energy that comes early
+    delays: NDArray[np.int64]  # in samples
+    early: Floats  # their energies add to `share`
+
+
+def draw_reflections(length: int, sample_rate: int, rng: np.random.Generator) -> Reflections:
+    """A dozen early reflections in an answer of `length` samples."""
+    grows_s = rng.uniform(0.002, 0.03)
+    delays = np.minimum((rng.uniform(0.001, 0.06, N_REFLECTIONS) * sample_rate).astype(np.int64), length - 1)
+    early = rng.choice([-1.0, 1.0], N_REFLECTIONS) * rng.uniform(0.3, 1, N_REFLECTIONS)
+    early = early * np.exp(-delays / (0.03 * sample_rate))
+    share = rng.uniform(0.1, 0.7)
+    early *= np.sqrt(share / np.square(early).sum())
+    return Reflections(grows_s, share, delays, early.astype(np.float32))
+
+
+def decays_s(acoustics: Acoustics) -> tuple[float, ...]:
+    """RT60 at each of the bands of `band_weights`."""
+    factors = (acoustics.bass, 1.0, (acoustics.treble + 1) / 2, acoustics.treble)
+    return tuple(acoustics.rt60_s * factor for factor in factors)
+
+
 def equaliser(acoustics: Acoustics, n: int, sample_rate: int) -> Floats:
     """Gains of the rfft bins of n samples; zero phase, 0 dB tilt at 1 kHz."""
-    octaves = _octaves(n, sample_rate)
-    tilt = acoustics.tilt_db / _TILT_OCTAVES
-    gain_db = tilt * np.clip(octaves, np.log2(0.05), np.log2(16.0))
+    octaves = octaves_of_bins(n, sample_rate)
+    tilt = acoustics.tilt_db / TILT_OCTAVES
+    gain_db = tilt * np.clip(octaves, *TILT_RANGE)
     for peak in acoustics.peaks:
         distance = (octaves - np.float32(np.log2(peak.centre_hz / 1000))) / np.float32(peak.width_octaves)
         gain_db += peak.gain_db * np.exp(-0.5 * np.square(distance))
@@ -146,9 +174,9 @@ def equaliser(acoustics: Acoustics, n: int, sample_rate: int) -> Floats:
 
 def hiss(level_db: float, slope_db: float, n: int, sample_rate: int, rng: np.random.Generator) -> NDArray[np.complex64]:
     """Spectrum of n samples of Gaussian noise of that RMS, its power density sloping by `slope_db` per octave."""
-    octaves = _octaves(n, sample_rate)
-    above_31_hz = np.maximum(octaves, np.float32(-5))  # level below
-    shape: Floats = np.exp(above_31_hz * np.float32(slope_db * np.log(10) / 20))
+    octaves = octaves_of_bins(n, sample_rate)
+    sloping = np.maximum(octaves, np.float32(HISS_LEVEL))
+    shape: Floats = np.exp(sloping * np.float32(slope_db * np.log(10) / 20))
     noise = rng.standard_normal((octaves.size, 2), dtype=np.float32).view(np.complex64)[:, 0]
     rms = 10 ** (level_db / 20) / np.sqrt(np.square(shape).mean())
     coloured: NDArray[np.complex64] = noise * shape * np.float32(rms * np.sqrt(n / 2))
@@ -157,35 +185,41 @@ def hiss(level_db: float, slope_db: float, n: int, sample_rate: int, rng: np.ran
 
 def hum(level_db: float, mains_hz: float, length: int, sample_rate: int, rng: np.random.Generator) -> Floats:
     """(length,) of that RMS: the mains' harmonics, falling by 3 to 12 dB an octave, each as it happens to be."""
-    number = np.arange(1, _HARMONICS + 1)
-    fall_db = rng.uniform(3, 12) * np.log2(number) + rng.uniform(0, 12, _HARMONICS)
-    amplitude = 10 ** (-fall_db / 20)
-    amplitude *= np.sqrt(2 / np.square(amplitude).sum()) * 10 ** (level_db / 20)
+    amplitude, begin = draw_harmonics(level_db, rng)
     phase = 2 * np.pi * mains_hz / sample_rate * np.arange(length)
     out = np.zeros(length, np.float32)
-    for n, a, begin in zip(number, amplitude, rng.uniform(0, 2 * np.pi, _HARMONICS), strict=True):
-        out += (a * np.sin(n * phase + begin)).astype(np.float32)
+    for n, (a, at) in enumerate(zip(amplitude, begin, strict=True), 1):
+        out += (a * np.sin(n * phase + at)).astype(np.float32)
     return out
+
+
+def draw_harmonics(level_db: float, rng: np.random.Generator) -> tuple[Doubles, Doubles]:
+    """Amplitudes and phases, (N_HARMONICS,) each, of the mains' harmonics, whose sum has that RMS."""
+    number = np.arange(1, N_HARMONICS + 1)
+    fall_db = rng.uniform(3, 12) * np.log2(number) + rng.uniform(0, 12, N_HARMONICS)
+    amplitude = 10 ** (-fall_db / 20)
+    amplitude *= np.sqrt(2 / np.square(amplitude).sum()) * 10 ** (level_db / 20)
+    return amplitude, rng.uniform(0, 2 * np.pi, N_HARMONICS)
 
 
 def band_limit(band_hz: float, n: int, sample_rate: int) -> Floats:
     """Gains of the rfft bins of n samples: 1, falling as a raised cosine up to band_hz, 0 above."""
     frequency = np.arange(n // 2 + 1) * (sample_rate / n)
-    share = np.clip((band_hz - frequency) / (_EDGE * band_hz), 0, 1)
+    share = np.clip((band_hz - frequency) / (EDGE * band_hz), 0, 1)
     gains: Floats = (0.5 - 0.5 * np.cos(np.pi * share)).astype(np.float32)
     return gains
 
 
 @lru_cache(maxsize=32)
-def _octaves(n: int, sample_rate: int) -> Floats:
+def octaves_of_bins(n: int, sample_rate: int) -> Floats:
     """log2(f / 1 kHz) of the rfft bins of n samples; DC counts as the first bin."""
     bins = np.maximum(np.arange(n // 2 + 1), 1)
     return np.log2(bins * (sample_rate / n / 1000)).astype(np.float32)
 
 
 @lru_cache(maxsize=32)
-def _hats(n: int, sample_rate: int) -> tuple[Floats, ...]:
+def band_weights(n: int, sample_rate: int) -> tuple[Floats, ...]:
     """Weights, one array per band of _BANDS_HZ, that add to 1 in every rfft bin."""
-    octaves = _octaves(n, sample_rate)
+    octaves = octaves_of_bins(n, sample_rate)
     centres = np.log2(np.array(_BANDS_HZ) / 1000)
     return tuple(np.interp(octaves, centres, row).astype(np.float32) for row in np.eye(centres.size))
