@@ -8,7 +8,7 @@ from torch import nn
 
 from restorer.network.layers import Block, Conv
 from restorer.network.octave import OctaveNet
-from restorer.training.optimizer import new_optimizers, rates, renormalise, step
+from restorer.training.optimizer import Muon, new_optimizers, rates, renormalise, step
 from restorer.training.settings import TrainSettings
 from tests.tiny_network import TINY
 
@@ -46,6 +46,26 @@ def test_rates_have_the_names_of_the_settings():
     optimizers = new_optimizers(Block(4, (1, 1), 8), SETTINGS, pace=0.5)
     assert rates(optimizers) == {"muon_rate": 0.025, "adam_rate": 0.0015}
     replace(SETTINGS, **rates(optimizers))
+
+
+def test_muon_is_torchs_whatever_shapes_share_a_step():
+    """Three shapes, tall, wide and shared; three steps, so that momentum counts."""
+    torch.manual_seed(0)
+    weights = [torch.randn(shape) for shape in ((6, 18), (18, 6), (6, 18), (5, 5))]
+    results = []
+    for kind in (torch.optim.Muon, Muon):
+        mine = [nn.Parameter(weight.clone()) for weight in weights]
+        optimizer = kind(mine, lr=0.05, weight_decay=0.0, adjust_lr_fn="match_rms_adamw")
+        for time in (1, 2, 3):
+            for weight, start in zip(mine, weights, strict=True):
+                weight.grad = (time * start).sin()
+            optimizer.step()
+        results.append((mine, optimizer.state_dict()))
+    (expected, expected_state), (found, state) = results
+    for a, b, start in zip(expected, found, weights, strict=True):
+        assert (a - b).norm() < 0.02 * (a - start).norm()  # bfloat16
+    for key, kept in expected_state["state"].items():
+        assert torch.allclose(state["state"][key]["momentum_buffer"], kept["momentum_buffer"])
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 1.0])

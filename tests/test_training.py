@@ -5,7 +5,7 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ from tests.tiny_network import TINY_PRESET, tiny_taps
 SETTINGS = TrainSettings(
     "tiny", steps=6, batch_size=4, workers=0, warmup_steps=2, validation_windows=3, checkpoint_minutes=math.inf
 )
+CPU = torch.device("cpu")
 VALIDATED = [*map(str, VALIDATION_LEVELS), "highs_1.0", "highs_3.0", "gap_1.0", "gap_3.0"]
 WORKER = """
 import sys
@@ -413,14 +414,33 @@ def test_refuses_a_budget_of_nothing(budget):
 
 def test_refuses_a_batch_that_the_processes_cannot_share():
     with pytest.raises(UsageError, match="a batch of 4 cannot be shared evenly by 3 processes"):
-        loop._batches(Notes(8000), SETTINGS, 0, 0, 3)
+        loop._batches(Notes(8000), SETTINGS, 0, 0, 3, CPU)
 
 
 def test_processes_share_the_excerpts_of_a_step():
-    parts = [next(loop._batches(Notes(100), SETTINGS, 5, rank, 2)) for rank in (0, 1)]
-    together = next(loop._batches(Notes(100), SETTINGS, 5, 0, 1))
+    parts = [next(loop._batches(Notes(100), SETTINGS, 5, rank, 2, CPU)) for rank in (0, 1)]
+    together = next(loop._batches(Notes(100), SETTINGS, 5, 0, 1, CPU))
     assert torch.equal(torch.cat(parts), together)
     assert torch.equal(together[0], torch.from_numpy(Notes(100).excerpt(5 * 4)))
+
+
+class Instrument(Notes):
+    """It is played on the device."""
+
+    def prepared(self, indices: Sequence[int]) -> list[int]:
+        return [-index for index in indices]
+
+    def studio(self, device: torch.device) -> Callable[[list[int]], Tensor]:
+        return lambda prepared: torch.tensor(prepared)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_what_a_device_can_play_it_plays_from_what_others_prepare(workers):
+    elsewhere = torch.device("meta")
+    batches = loop._batches(Instrument(100), replace(SETTINGS, workers=workers), 5, 1, 2, elsewhere)
+    assert [next(batches).tolist() for _ in range(3)] == [[-22, -23], [-26, -27], [-30, -31]]
+    on_cpu = next(loop._batches(Instrument(100), SETTINGS, 5, 1, 2, CPU))
+    assert torch.equal(on_cpu[0], torch.from_numpy(Notes(100).excerpt(22)))
 
 
 @pytest.mark.slow

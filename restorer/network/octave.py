@@ -75,14 +75,24 @@ class OctaveNet(nn.Module):
         self.loudness = nn.Parameter(torch.full((len(shapes),), 0.3))
 
     def forward(self, x: Tensor, c_noise: Tensor, known: Known | None = None) -> Tensor:
-        transformed = self.transform(x.float())
-        centres = self.centres.split([group.shape[-2] for group in transformed])
-        groups = [
-            self._enter(i, group, _cells(group, at, known))
-            for i, (group, at) in enumerate(zip(transformed, centres, strict=True))
+        groups = self.transform(x.float())
+        centres = self.centres.split([group.shape[-2] for group in groups])
+        planes = [
+            torch.stack([group.real, group.imag, _cells(group, at, known)], dim=-1)
+            for group, at in zip(groups, centres, strict=True)
         ]
-        outputs = self._unet(groups, self.embedding(c_noise.float()))
-        return self.transform.inverse([self._leave(i, out) for i, out in enumerate(outputs)])
+        outputs = self._convolved(planes, self.embedding(c_noise.float()))
+        return self.transform.inverse([torch.view_as_complex(output) for output in outputs])
+
+    def compile(self) -> None:
+        """From now on the convolutions, and all between them, run as fused kernels, which the first call takes a minute
+        to make. The transform stays: compilers have no complex numbers."""
+        self._convolved = torch.compile(self._convolved, dynamic=False)  # type: ignore[method-assign]
+
+    def _convolved(self, planes: list[Tensor], condition: Tensor) -> list[Tensor]:
+        """planes: (batch, bands, frames, 3) of each group, real, imaginary and known -> (batch, bands, frames, 2)."""
+        groups = [self._enter(i, group) for i, group in enumerate(planes)]
+        return [self._leave(i, output) for i, output in enumerate(self._unet(groups, condition))]
 
     def _unet(self, groups: list[Tensor], condition: Tensor) -> list[Tensor]:
         """Down and up; a group joins below (in frequency) what came before, and leaves at its level on the way up."""
@@ -106,15 +116,14 @@ class OctaveNet(nn.Module):
                 h = torch.add(self.doubles[level - 1](h), skips[level - 1], alpha=2**-0.5)
         return [outputs[i] for i in range(len(groups))]
 
-    def _enter(self, i: int, group: Tensor, cells: Tensor) -> Tensor:
-        """Complex (batch, bands, frames), and what of it is known -> (batch, channels, bands, frames of the level),
-        channels_last."""
-        planes = torch.stack([group.real, group.imag, cells], dim=-1).permute(0, 3, 1, 2).to(self.compute_dtype)
+    def _enter(self, i: int, planes: Tensor) -> Tensor:
+        """-> (batch, channels, bands, frames of the level), channels_last."""
+        planes = planes.permute(0, 3, 1, 2).to(self.compute_dtype)
         return self.entries[i](fold(planes, self.factors[i])) + self.places[i].to(self.compute_dtype)
 
     def _leave(self, i: int, h: Tensor) -> Tensor:
         planes = unfold(self.exits[i](h), self.factors[i]).permute(0, 2, 3, 1).float()
-        return torch.view_as_complex(planes.contiguous()) * self.loudness[i]
+        return planes.contiguous() * self.loudness[i]
 
 
 def _cells(group: Tensor, centres: Tensor, known: Known | None) -> Tensor:

@@ -4,8 +4,9 @@ import csv
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,12 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
 from restorer.errors import UsageError
+from restorer.network.octave import OctaveNet
 from restorer.prior import Prior
 from restorer.training import optimizer
 from restorer.training import state as states
 from restorer.training.objective import Objective, draw, validate, validation_batch
-from restorer.training.settings import Excerpts, TrainSettings
+from restorer.training.settings import Excerpts, Played, TrainSettings
 from restorer.training.state import State
 
 __all__ = ["Excerpts", "TrainSettings", "train"]
@@ -55,9 +57,11 @@ def train(
     else:
         out.mkdir(parents=True, exist_ok=True)
         state = states.begin(settings, training, device, init)
+    if on_gpu:
+        _make_fast(state.prior)
     length = state.prior.length + 2 * state.prior.whitening.margin
     objective = _distribute(Objective(state.prior, settings).to(device), world)
-    batches = _batches(training(length), settings, state.step, rank, world)
+    batches = _batches(training(length), settings, state.step, rank, world, device)
     checked = validation_batch(state.prior, validation(length), settings.validation_windows) if rank == 0 else None
     work = operations(state.prior) * settings.batch_size if rank == 0 else 0
     log = _Log(out / "log.csv", work, state.elapsed_s, report)
@@ -71,7 +75,7 @@ def train(
         if progress >= 1:
             break
         share = rate_share(settings, state.step, progress)
-        losses.append(_step(state, objective, next(batches).to(device, non_blocking=True), settings, rank, share))
+        losses.append(_step(state, objective, next(batches), settings, rank, share))
         state.elapsed_s = already_s + time.monotonic() - begun
         if time.monotonic() - last_saved > 60 * settings.checkpoint_minutes:
             last_saved = time.monotonic()
@@ -83,12 +87,20 @@ def train(
     return out / "prior.safetensors"
 
 
+def _make_fast(prior: Prior) -> None:
+    """What pays for itself in a training on a GPU, whose steps are all of one size; weights/TRAINING.md has figures."""
+    torch.backends.cudnn.benchmark = True
+    network = prior.denoiser.network
+    if isinstance(network, OctaveNet):
+        network.compile()
+
+
 def _step(
     state: State, objective: nn.Module, excerpts: Tensor, settings: TrainSettings, rank: int, share: float
 ) -> Tensor:
     """One step; returns its loss, still on the device: to ask for the number would make a GPU wait."""
-    drawn = draw(settings.seed, state.step, rank, len(excerpts), state.prior.length)
-    loss = objective(excerpts, *(each.to(excerpts.device) for each in drawn))
+    drawn = draw(settings.seed, state.step, rank, len(excerpts), state.prior.length, excerpts.device)
+    loss = objective(excerpts, *drawn)
     objective.zero_grad(set_to_none=True)
     loss.backward()
     nn.utils.clip_grad_norm_(state.prior.parameters(), settings.clip_norm)
@@ -148,15 +160,17 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, float) and math.isinf(value) else value
 
 
-class _Indexed(Dataset[Tensor]):
-    def __init__(self, excerpts: Excerpts) -> None:
-        self.excerpts = excerpts
+class _Made(Dataset[Any]):
+    def __init__(self, make: Callable[[Sequence[int]], Any]) -> None:
+        self.make = make
 
-    def __getitem__(self, index: int) -> Tensor:
-        return torch.from_numpy(self.excerpts.excerpt(index))
+    def __getitem__(self, indices: Sequence[int]) -> Any:
+        return self.make(indices)
 
 
-def _batches(excerpts: Excerpts, settings: TrainSettings, step: int, rank: int, world: int) -> Iterator[Tensor]:
+def _batches(
+    excerpts: Excerpts, settings: TrainSettings, step: int, rank: int, world: int, device: torch.device
+) -> Iterator[Tensor]:
     """This process's share of every step's excerpts, from `step` on: the data of a step do not depend on history."""
     size = settings.batch_size
     if size % world:
@@ -170,15 +184,28 @@ def _batches(excerpts: Excerpts, settings: TrainSettings, step: int, rank: int, 
             yield list(range(first, first + share))
             at += 1
 
+    if device.type != "cpu" and isinstance(excerpts, Played):
+        make, received = excerpts.prepared, excerpts.studio(device)
+    else:
+        make, received = partial(_stacked, excerpts), partial(_moved, device=device)
     loader = DataLoader(
-        _Indexed(excerpts),
-        batch_sampler=indices(),
+        _Made(make),
+        batch_size=None,
+        sampler=indices(),
         num_workers=settings.workers,
         worker_init_fn=_one_thread,
         prefetch_factor=4 if settings.workers else None,
-        pin_memory=settings.device == "cuda",
+        pin_memory=device.type == "cuda",
     )
-    return iter(loader)
+    return map(received, loader)
+
+
+def _stacked(excerpts: Excerpts, indices: Sequence[int]) -> Tensor:
+    return torch.stack([torch.from_numpy(excerpts.excerpt(index)) for index in indices])
+
+
+def _moved(batch: Tensor, device: torch.device) -> Tensor:
+    return batch.to(device, non_blocking=True)
 
 
 def _one_thread(worker: int) -> None:

@@ -28,6 +28,8 @@ VALIDATION_KNOWN = (("highs", 1 / 16, 0.0), ("gap", 1.0, 1 / 4))
 
 KNOWN_LEVELS = (1.0, 3.0)
 
+CPU = torch.device("cpu")
+
 _AT_ONCE = 8
 
 
@@ -61,22 +63,26 @@ def octaves_alike(length: int) -> Tensor:
     return place.rsqrt() / place.reciprocal().mean().sqrt()
 
 
-def draw(seed: int, step: int, rank: int, batch: int, length: int) -> tuple[Tensor, Tensor, Tensor, Known]:
+def draw(
+    seed: int, step: int, rank: int, batch: int, length: int, device: torch.device = CPU
+) -> tuple[Tensor, Tensor, Tensor, Known]:
     """Uniform (batch,), loudness (batch,), noise (batch, length) and what is known of the windows: a function of the
-    arguments, on the CPU."""
+    arguments, drawn where it is needed, for a GPU would wait for the noise of a large batch; other numbers on a GPU
+    than on the CPU."""
     state = np.random.SeedSequence([seed, step, rank]).generate_state(1)[0]
-    random = torch.Generator().manual_seed(int(state))
-    uniform = RAREST + (1 - 2 * RAREST) * torch.rand(batch, generator=random)
-    loudness, noise = torch.randn(batch, generator=random), torch.randn(batch, length, generator=random)
+    random = torch.Generator(device).manual_seed(int(state))
+    uniform = RAREST + (1 - 2 * RAREST) * torch.rand(batch, generator=random, device=device)
+    loudness = torch.randn(batch, generator=random, device=device)
+    noise = torch.randn(batch, length, generator=random, device=device)
     return uniform, loudness, noise, draw_known(random, batch, length)
 
 
 def draw_known(random: torch.Generator, batch: int, length: int) -> Known:
     """Of windows that have lost all (three of ten, as when the prior plays by itself), their highs, a span, or both."""
-    kind, cutoff, size, centre = torch.rand(4, batch, generator=random)
+    kind, cutoff, size, centre = torch.rand(4, batch, generator=random, device=random.device)
     highs, gap, nothing = kind < 0.43, (kind > 0.35) & (kind < 0.7), kind >= 0.7
     below = torch.where(highs, _between(CUTOFFS, cutoff), 1.0)
-    distance = (torch.linspace(0, 1, length) - centre[:, None]).abs()
+    distance = (torch.linspace(0, 1, length, device=random.device) - centre[:, None]).abs()
     lost = gap[:, None] & (distance < _between(GAPS, size)[:, None] / 2)
     return Known(below, (~(lost | nothing[:, None])).float())
 

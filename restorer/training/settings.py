@@ -1,19 +1,32 @@
 """How to train and on what, without torch: what can be said before it is imported."""
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from restorer.errors import UsageError
 
+if TYPE_CHECKING:
+    import torch
+
 
 class Excerpts(Protocol):
     """Endless recordings to learn from: excerpt i is a function of i alone, so that a training resumes exactly."""
 
     def excerpt(self, index: int) -> NDArray[np.float32]: ...
+
+
+@runtime_checkable
+class Played(Excerpts, Protocol):
+    """Excerpts that a GPU makes itself, a batch at a time, from little that other processes prepare."""
+
+    def prepared(self, indices: Sequence[int]) -> Any: ...
+
+    def studio(self, device: "torch.device") -> "Callable[[Any], torch.Tensor]": ...
 
 
 @dataclass(frozen=True)
