@@ -1,5 +1,6 @@
 """The shipped network: shapes, magnitudes kept from layer to layer, items that do not hear each other, cost."""
 
+import copy
 import math
 from dataclasses import replace
 
@@ -272,3 +273,22 @@ def test_every_octave_joins_where_its_frames_fit(network):
     assert [group.shape[-1] for group in network.transform(noise(1, 4096))] == [512, 256, 128, 64, 32]
     assert network.levels == [0, 0, 0, 1, 2]
     assert network.factors == [4, 2, 1, 1, 1]
+
+
+@pytest.mark.slow
+def test_fused_it_is_the_same_and_learns_the_same():
+    torch.manual_seed(0)
+    network = OctaveNet(TINY)
+    fused = copy.deepcopy(network)
+    fused.compile()
+    x, c_noise = torch.randn(2, TINY.length), torch.tensor([-1.0, 0.5])
+    known = Known(torch.tensor([0.2, 1.0]), (torch.rand(2, TINY.length) > 0.5).float())
+    outputs = [it(x, c_noise, known) for it in (network, fused)]
+    torch.testing.assert_close(outputs[1], outputs[0], rtol=1e-4, atol=1e-5)
+    for output in outputs:
+        output.square().sum().backward()
+    assert fused.state_dict().keys() == network.state_dict().keys()
+    for learned, expected in zip(fused.parameters(), network.parameters(), strict=True):
+        assert learned.grad is not None
+        assert expected.grad is not None
+        torch.testing.assert_close(learned.grad, expected.grad, rtol=1e-3, atol=1e-3)

@@ -44,7 +44,8 @@ class Known:
     def cells(self, places: Tensor, frames: int) -> Tensor:
         """(batch, bands, frames): the share of time in which each cell of a transform is known.
 
-        places: (bands,), the bands' centres as shares of Nyquist. Frame i is centred at the i-th part of the window.
+        places: (bands,), the bands' centres as shares of Nyquist. frames divides the window; frame i is centred at its
+        i-th part.
         """
         centred = self.where.roll(self.where.shape[-1] // (2 * frames), -1)
         heard = centred.unflatten(-1, (frames, -1)).mean(-1)
