@@ -40,7 +40,7 @@ It has heard two sampled grand pianos, and no recording. Other instruments, voic
 
 ## How
 
-{steps} steps of {batch} windows, {hours:.2f} hours on {device};
+{steps} steps, {hours:.2f} hours: {device};
 whitened domain, exponent {whitening:g}, range {cap_db:g} dB. In the last run: Muon (rate {muon_rate:g}) for
 convolutions, Adam ({adam_rate:g}) for the rest; noise levels ln sigma ~ N({level_mean:g}, {level_std:g}^2); in seven
 windows of ten a part was known: the lows, what lies around a gap, or both; weights averaged by a power function
@@ -78,7 +78,6 @@ def card_text(name: str, preset: str, parameters: int, facts: Mapping[str, Any],
         data=facts["data"] + ".",
         steps=facts["steps"],
         hours=facts["hours"],
-        batch=training["batch_size"],
         device=facts["device"],
         losses=_table(
             ["sigma", *(name.replace("_", ", ") for name in losses)],
