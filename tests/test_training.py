@@ -443,6 +443,18 @@ def test_what_a_device_can_play_it_plays_from_what_others_prepare(workers):
     assert torch.equal(on_cpu[0], torch.from_numpy(Notes(100).excerpt(22)))
 
 
+@pytest.mark.parametrize("found", [True, False])
+def test_convolutions_are_fused_where_something_can_compile_them(monkeypatch, found):
+    asked = []
+    monkeypatch.setattr(OctaveNet, "compile", lambda network: asked.append(network))
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
+    monkeypatch.setattr(loop, "find_spec", lambda name: name)
+    monkeypatch.setattr("shutil.which", lambda name: name if found and name == "gcc" else None)
+    prior = new_prior("harmonic-44k")
+    loop._make_fast(prior)
+    assert asked == ([prior.denoiser.network] if found else [])
+
+
 @pytest.mark.slow
 def test_two_processes_learn_from_the_mean_of_their_gradients(tmp_path):
     """The optimizers' moments after a step from zero: a twentieth (Muon), a tenth (Adam) of the gradient, clipped."""

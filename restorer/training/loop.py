@@ -3,10 +3,12 @@
 import csv
 import math
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +93,8 @@ def _make_fast(prior: Prior) -> None:
     """What pays for itself in a training on a GPU, whose steps are all of one size; weights/TRAINING.md has figures."""
     torch.backends.cudnn.benchmark = True
     network = prior.denoiser.network
-    if isinstance(network, OctaveNet):
+    compilers = (os.environ.get("CC", "cc"), "gcc", "clang")  # Triton, which fuses, needs one of them
+    if isinstance(network, OctaveNet) and find_spec("triton") and any(map(shutil.which, compilers)):
         network.compile()
 
 
