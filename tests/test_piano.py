@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from restorer.errors import UsageError
-from restorer.training.bank import LEAD_S, Bank, load_bank, save_bank
+from restorer.training.bank import Bank
 from restorer.training.piano import (
     PLAIN,
     PianoExcerpts,
@@ -24,6 +24,7 @@ from restorer.training.piano import (
 )
 from restorer.training.room import DRY, Acoustics, Peak, equaliser, hiss, hum, impulse_response, lead_samples, recorded
 from restorer.training.score import Notes, Performance, performances, read_notes
+from tests.sines import one_note, sine_bank
 
 RATE = 44100
 LENGTH = RATE
@@ -31,23 +32,7 @@ LENGTH = RATE
 
 @pytest.fixture(scope="module")
 def bank(tmp_path_factory: pytest.TempPathFactory) -> Bank:
-    """Slowly decaying sines, every minor third, two layers 20 dB apart."""
-    path = tmp_path_factory.mktemp("bank") / "bank.safetensors"
-    time = np.arange(2 * RATE) / RATE - LEAD_S
-    notes, pitches, velocities = [], [], []
-    for pitch in range(21, 109, 3):
-        for velocity, peak in ((32, 0.02), (96, 0.2)):
-            tone = peak * np.cos(2 * np.pi * 440 * 2 ** ((pitch - 69) / 12) * time) * np.exp(-time) * (time >= 0)
-            notes.append(np.stack([tone, -tone]).astype(np.float32))
-            pitches.append(pitch)
-            velocities.append(velocity)
-    save_bank(path, notes, np.array(pitches), np.array(velocities), RATE, name="sines", licence="CC0")
-    return load_bank(path)
-
-
-def one_note(pitch: float = 69, onset_s: float = 0.1, stop_s: float = 5.0, velocity: float = 64) -> Notes:
-    key, touch = np.array([pitch], np.float32), np.array([velocity], np.float32)
-    return Notes(np.array([onset_s]), np.array([stop_s]), key, touch)
+    return sine_bank(tmp_path_factory.mktemp("bank") / "bank.safetensors", RATE)
 
 
 def peak_hz(audio: np.ndarray) -> float:

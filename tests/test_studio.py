@@ -10,13 +10,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from restorer.training.bank import LEAD_S, Bank, load_bank, save_bank
+from restorer.training.bank import Bank
 from restorer.training.piano import PianoExcerpts, render
 from restorer.training.playing import PLAIN, Augmentation, Take, draw_augmentation
 from restorer.training.room import Acoustics, Peak, band_weights, impulse_response, lead_samples
 from restorer.training.score import Notes, Performance
 from restorer.training.session import Recording
 from restorer.training.studio import Studio, resampled, responses
+from tests.sines import one_note, sine_bank
 
 RATE = 22050
 LENGTH = RATE
@@ -24,31 +25,14 @@ LENGTH = RATE
 
 @pytest.fixture(scope="module")
 def banks(tmp_path_factory: pytest.TempPathFactory) -> list[Bank]:
-    """Slowly decaying sines, every minor third, two layers 20 dB apart; at two sample rates, channels of two signs."""
-    folder, made = tmp_path_factory.mktemp("banks"), []
-    for rate in (RATE, 24000):
-        time = np.arange(2 * rate) / rate - LEAD_S
-        notes, pitches, velocities = [], [], []
-        for pitch in range(21, 109, 3):
-            for velocity, peak in ((32, 0.02), (96, 0.2)):
-                tone = peak * np.cos(2 * np.pi * 440 * 2 ** ((pitch - 69) / 12) * time) * np.exp(-time) * (time >= 0)
-                notes.append(np.stack([tone, -tone]).astype(np.float32))
-                pitches.append(pitch)
-                velocities.append(velocity)
-        path = folder / f"{rate}.safetensors"
-        save_bank(path, notes, np.array(pitches), np.array(velocities), rate, name="sines", licence="CC0")
-        made.append(load_bank(path))
-    return made
+    """At two sample rates."""
+    folder = tmp_path_factory.mktemp("banks")
+    return [sine_bank(folder / f"{rate}.safetensors", rate) for rate in (RATE, 24000)]
 
 
 @pytest.fixture(scope="module")
 def studio(banks: list[Bank]) -> Studio:
     return Studio(banks, LENGTH, RATE, "cpu")
-
-
-def one_note(pitch: float = 69, onset_s: float = 0.1, stop_s: float = 5.0, velocity: float = 64) -> Notes:
-    key, touch = np.array([pitch], np.float32), np.array([velocity], np.float32)
-    return Notes(np.array([onset_s]), np.array([stop_s]), key, touch)
 
 
 def many_notes(rng: np.random.Generator, size: int = 30) -> Notes:
