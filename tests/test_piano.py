@@ -22,7 +22,18 @@ from restorer.training.piano import (
     render,
     strings,
 )
-from restorer.training.room import DRY, Acoustics, Peak, equaliser, hiss, hum, impulse_response, lead_samples, recorded
+from restorer.training.room import (
+    DRY,
+    Acoustics,
+    Peak,
+    draw_acoustics,
+    equaliser,
+    hiss,
+    hum,
+    impulse_response,
+    lead_samples,
+    recorded,
+)
 from restorer.training.score import Notes, Performance, performances, read_notes
 from tests.sines import one_note, sine_bank
 
@@ -256,6 +267,17 @@ def test_equaliser_has_its_tilt_and_peak() -> None:
     peak_db = 20 * np.log10(equaliser(Acoustics(peaks=(Peak(2000, -6, 0.5),)), RATE, RATE))
     assert peak_db[2000] == pytest.approx(-6, abs=0.01)
     assert abs(peak_db[100]) < 0.01
+
+
+def test_recordings_are_drawn_from_dark_ones_to_bright_ones() -> None:
+    """Gains at 5 kHz re 500 Hz: of a piano in another room to one with hard hammers and a producer's equaliser."""
+    random = np.random.default_rng(0)
+    gains = (equaliser(draw_acoustics(random), RATE, RATE) for _ in range(1000))  # bins of one hertz
+    brightness_db = 20 * np.log10([gain[5000] / gain[500] for gain in gains])
+    dark, middle, bright = np.quantile(brightness_db, (0.02, 0.5, 0.98))
+    assert dark < -12
+    assert -6 < middle < 0
+    assert bright > 14
 
 
 def test_hiss_has_its_level_and_slope() -> None:

@@ -57,12 +57,14 @@ def draw_acoustics(rng: np.random.Generator) -> Acoustics:
     """A room (one in five is dry), an uneven response, most with a noise floor, some with hum or a band limit.
 
     A close-miked sampler is brighter and quieter in its pauses than recordings are: the tilt leans to the dark side,
-    and half of the noise floors are heard.
+    and half of the noise floors are heard. One in four is brighter still, by hard hammers or a producer's equaliser.
     """
-    peaks = tuple(
+    peaks = [
         Peak(float(60 * 200 ** rng.random()), float(rng.uniform(-6, 6)), float(rng.uniform(0.3, 1.2)))
         for _ in range(rng.integers(1, 4))
-    )
+    ]
+    if rng.random() < 0.25:
+        peaks.append(Peak(float(rng.uniform(3e3, 8e3)), float(rng.uniform(0, 20)), float(rng.uniform(0.8, 1.6))))
     return Acoustics(
         seed=int(rng.integers(2**63)),
         rt60_s=0.0 if rng.random() < 0.2 else float(np.exp(rng.uniform(np.log(0.2), np.log(2.5)))),
@@ -70,7 +72,7 @@ def draw_acoustics(rng: np.random.Generator) -> Acoustics:
         bass=float(rng.uniform(0.9, 1.4)),
         treble=float(rng.uniform(0.3, 0.9)),
         tilt_db=float(rng.uniform(-22, 8)),
-        peaks=peaks,
+        peaks=tuple(peaks),
         hiss_db=None if rng.random() < 0.1 else float(rng.uniform(*_HISS_DB)),
         hiss_slope_db=float(rng.uniform(-4, 1)),
         hum_hz=float(rng.choice((50.0, 60.0))) if rng.random() < 0.1 else None,
