@@ -13,15 +13,16 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from restorer.diffusion.denoiser import Preconditioned
+from restorer.dsp.expected_floor import Floors
 from restorer.dsp.known import Known
-from restorer.dsp.noise_floor import Floors, band_count, heard_bands, measured_floors, noise_spectrum
+from restorer.dsp.noise_floor import band_count, counted_cells, heard_bands, measured_floors, noise_spectrum
 from restorer.dsp.whiten import Whitening
 from restorer.errors import UsageError, WeightsError
 from restorer.network.cqtdiff import CqtDiff, short_time_fourier
 from restorer.network.octave import OctaveConfig, OctaveNet
 from restorer.shipped import DEFAULT_PRIOR, find_weights
 
-_FORMAT = "restorer-prior-3"
+_FORMAT = "restorer-prior-4"
 
 LEVEL_BAND_HZ = 1000.0
 """Where the loudness of whitened music is measured: below it."""
@@ -131,9 +132,10 @@ class Prior(nn.Module):
 
         A spectrum: what to multiply white noise's rfft by. From the floor as far as it is audible.
         """
-        floors_db, any_heard = measured_floors(x / self.sigma_data, audible.mask(x), self.sample_rate)
+        counts = counted_cells(x / self.sigma_data, audible.mask(x), self.sample_rate)
         bands = heard_bands(self.sample_rate, audible.below_hz, x.device)
-        return self.floor_spectrum(self.floors.expected(floors_db, any_heard[:, None] & bands))
+        heard = (counts.sum((1, 2)) > 0)[:, None] & bands
+        return self.floor_spectrum(self.floors.expected(counts, counts.new_zeros(len(x), 1), heard).to(x))
 
     def inaudible_floor(self, x: Tensor, audible: Audible) -> Tensor:
         """(batch, length // 2 + 1): the noise floor that x (batch, length) has where it is not audible, a spectrum."""

@@ -315,7 +315,6 @@ def hiss(highs: float) -> type[Notes]:
 def test_noise_floors_are_those_of_the_recordings_also_where_the_weights_are_given(tmp_path):
     begun = state.begin(SETTINGS, hiss(1.0), torch.device("cpu"), None).prior
     torch.testing.assert_close(begun.floors.mean, torch.zeros(15, dtype=torch.float64), rtol=0, atol=1.5)
-    assert begun.floors.covariance.diagonal()[5:].max() < 2**2  # one excerpt's are like the other's
     begun.save(tmp_path / "given.safetensors", {})
     again = state.begin(SETTINGS, hiss(0.1), torch.device("cpu"), tmp_path / "given.safetensors").prior
     assert torch.equal(again.whitening.taps, begun.whitening.taps)

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from restorer.dsp.expected_floor import Floors
 from restorer.dsp.known import Known
-from restorer.dsp.noise_floor import Floors, band_count, measured_floors, noise_spectrum
+from restorer.dsp.noise_floor import band_count, measured_floors, noise_spectrum
 from restorer.dsp.whiten import Whitening, design_equaliser
 from restorer.prior import Audible
 
@@ -18,8 +19,9 @@ def _equaliser() -> Whitening:
 
 def _white_floors() -> Floors:
     """The same for all bands and windows."""
-    bands = band_count(8000)
-    return Floors(torch.zeros(bands), torch.zeros(bands, bands), torch.zeros(bands, bands))
+    floors = Floors.unknown(band_count(8000))
+    floors.mean.zero_()
+    return floors
 
 
 @dataclass

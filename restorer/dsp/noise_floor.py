@@ -8,7 +8,7 @@ import math
 from functools import cache
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 LEAST_DB = -45.0
 """Floors below count as this: there is nothing."""
@@ -17,9 +17,11 @@ _FIRST_HZ = 100.0
 _A_BAND = 1 / 3  # octaves
 _FRAME_S = 4096 / 44100
 _LOG_OF_NOISE_DB = 10 / math.log(10) * 0.5772156649  # by which white noise's mean log power lies below its power's log
-_MEASURED_TO_DB = 2.0  # standard deviation of a floor that was heard for a second or so
-_UNHEARD_DB = 1e4  # and of one that was not heard: it says nothing
-_ANY_DB = 20.0
+QUANTILES = (0.02, 0.05, 0.1, 0.25, 0.5, 0.75)
+"""Of the levels of a band's cells, by which noise is told from notes: steady noise spreads alike everywhere."""
+
+_LOWEST_DB, _LEVELS = -160, 220  # of cells; further ones count as the last
+_STILL_DB = 90.0  # a frame so far below its window's loudest is digital silence, and rounding
 
 
 def band_count(sample_rate: float) -> int:
@@ -40,16 +42,47 @@ def measured_floors(x: Tensor, where: Tensor, sample_rate: float) -> tuple[Tenso
 
     where: (batch, time), 1 where to listen, 0 elsewhere; a frame with a 0 does not count. Nothing heard: LEAST_DB.
     """
-    size = round(_FRAME_S * sample_rate)
-    hop = size // 4
-    window = torch.hann_window(size, dtype=x.dtype, device=x.device)
-    spectra = torch.stft(x, size, hop, window=window, center=False, return_complex=True)
-    power_db = 10 * torch.log10(spectra.abs().square() / window.square().sum() + 1e-9) + _LOG_OF_NOISE_DB
-    trusted = (where.unfold(-1, size, hop).amin(-1) > 0).to(x)
+    power_db, trusted = _cells(x, where, sample_rate)
     count = trusted.sum(-1)
     mean_db = torch.einsum("bft,bt->bf", power_db, trusted) / count.clamp(min=1)[:, None]
-    floors = (mean_db @ _averaging(size, sample_rate, x.dtype, x.device)).clamp(min=LEAST_DB)
+    averaging = _averaging(_frame(sample_rate), sample_rate, x.dtype, x.device)
+    floors = (mean_db @ averaging).clamp(min=LEAST_DB)
     return torch.where(count[:, None] > 0, floors, LEAST_DB), count > 0
+
+
+def counted_cells(x: Tensor, where: Tensor, sample_rate: float) -> Tensor:
+    """(batch, bands, levels), float64: how many cells of a spectrogram of x (batch, time) have which whole dB.
+
+    What is counted of a recording's windows adds up. where: as for `measured_floors`; digital silence does not count.
+    """
+    power_db, trusted = _cells(x, where, sample_rate)
+    loudest_db = power_db.amax(1)
+    trusted = trusted * (loudest_db > loudest_db.amax(-1, keepdim=True) - _STILL_DB)
+    averaging = _averaging(_frame(sample_rate), sample_rate, x.dtype, x.device)
+    inside = averaging.amax(1) > 0
+    level = (power_db[:, inside] - _LOWEST_DB).round().clamp(0, _LEVELS - 1).long()
+    place = level + _LEVELS * averaging[inside].argmax(1)[:, None]
+    bands = averaging.shape[1]
+    counts = torch.zeros(len(x), bands * _LEVELS, dtype=torch.float64, device=x.device)
+    counts.scatter_add_(1, place.flatten(1), trusted.double()[:, None].expand(place.shape).flatten(1))
+    return counts.view(len(x), bands, _LEVELS)
+
+
+def mean_db(counts: Tensor) -> Tensor:
+    """(batch, bands): the floors of counted cells; LEAST_DB where none was counted."""
+    levels = torch.arange(_LEVELS, dtype=counts.dtype, device=counts.device) + _LOWEST_DB
+    total = counts.sum(-1)
+    return torch.where(total > 0, counts @ levels / total.clamp(min=1), LEAST_DB)
+
+
+def quantiles_db(counts: Tensor) -> Tensor:
+    """(batch, bands, QUANTILES): levels of counted cells, those of a whole decibel taken as spread evenly over it."""
+    cumulative = counts.cumsum(-1)
+    wanted = cumulative[..., -1:] * torch.tensor(QUANTILES, dtype=counts.dtype, device=counts.device)
+    level = torch.searchsorted(cumulative, wanted).clamp(max=_LEVELS - 1)
+    here = counts.gather(-1, level)
+    share = 1 - (cumulative.gather(-1, level) - wanted) / here.clamp(min=1)
+    return level + share + (_LOWEST_DB - 0.5)
 
 
 def noise_spectrum(floors_db: Tensor, length: int, sample_rate: float) -> Tensor:
@@ -62,54 +95,20 @@ def noise_spectrum(floors_db: Tensor, length: int, sample_rate: float) -> Tensor
     return 10 ** (torch.lerp(floors_db[:, below], floors_db[:, above], (place - below).to(floors_db)) / 20)
 
 
-class Floors(nn.Module):
-    """What floors are to be expected: their mean (bands,) and covariance (bands, bands) over a corpus, in dB.
-
-    within: (bands, bands), the covariance of their departures from a recording's own mean.
-    """
-
-    mean: Tensor
-    covariance: Tensor
-    within: Tensor
-
-    def __init__(self, mean: Tensor, covariance: Tensor, within: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("mean", mean.double())
-        self.register_buffer("covariance", covariance.double())
-        self.register_buffer("within", within.double())
-
-    @classmethod
-    def unknown(cls, bands: int) -> "Floors":
-        """Of no corpus: what is not heard is silent."""
-        return cls(torch.full((bands,), LEAST_DB), _ANY_DB**2 * torch.eye(bands), torch.zeros(bands, bands))
-
-    @classmethod
-    def of(cls, floors_db: Tensor, halves_db: Tensor) -> "Floors":
-        """Of a corpus, from the floors (windows, bands) of some of it, and those of their halves (windows, 2, bands).
-
-        The two halves of a window are of one recording: half the mean square of their difference is the variance
-        within it.
-        """
-        apart = (halves_db[:, 0] - halves_db[:, 1]).double()
-        within = apart.T @ apart / (2 * len(apart))
-        return cls(floors_db.mean(0), torch.cov(floors_db.T, correction=0).reshape(floors_db.shape[-1], -1), within)
-
-    def expected(self, floors_db: Tensor, heard: Tensor) -> Tensor:
-        """(batch, bands): the expected floors, given those that were heard; both (batch, bands), heard is bool.
-
-        The mean of a normal distribution after measurements with normal errors; of a band not heard, an endless one.
-        """
-        expected = self.mean + _regressed(self.covariance, floors_db.double() - self.mean, heard)
-        return expected.clamp(min=LEAST_DB).to(floors_db)
-
-    def departing(self, departures_db: Tensor, heard: Tensor) -> Tensor:
-        """(batch, bands): how far all bands are expected to depart from the recording's mean, given those heard."""
-        return _regressed(self.within, departures_db.double(), heard).to(departures_db)
+def _frame(sample_rate: float) -> int:
+    return round(_FRAME_S * sample_rate)
 
 
-def _regressed(covariance: Tensor, surprise: Tensor, heard: Tensor) -> Tensor:
-    doubt = torch.where(heard, _MEASURED_TO_DB, _UNHEARD_DB).double().square().diag_embed()
-    return torch.linalg.solve(covariance + doubt, torch.where(heard, surprise, 0.0)) @ covariance
+def _cells(x: Tensor, where: Tensor, sample_rate: float) -> tuple[Tensor, Tensor]:
+    """Power of a spectrogram of x (batch, time), (batch, bins, frames), in dB, whose mean over white noise of standard
+    deviation s is 20 log10 s; and which frames lie where to listen, (batch, frames)."""
+    size = _frame(sample_rate)
+    hop = size // 4
+    window = torch.hann_window(size, dtype=x.dtype, device=x.device)
+    spectra = torch.stft(x, size, hop, window=window, center=False, return_complex=True)
+    power_db = 10 * torch.log10(spectra.abs().square() / window.square().sum() + 1e-16) + _LOG_OF_NOISE_DB
+    trusted = (where.unfold(-1, size, hop).amin(-1) > 0).to(x)
+    return power_db, trusted
 
 
 @cache

@@ -1,5 +1,6 @@
 """Damage that the prior repairs, at its own rate: what it changes is brought back to the recording's rate and added."""
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -8,7 +9,7 @@ from restorer.audio import Resampler, Samples, resampled_length
 from restorer.prior import Prior
 from restorer.restoration.batches import Batches, Rows
 from restorer.restoration.damage import Damage
-from restorer.restoration.floor import RecordingFloor
+from restorer.restoration.floor import HEARD_AHEAD, HeardWindow, RecordingFloor
 from restorer.restoration.stage import Done
 from restorer.restoration.windows import Tape, Window
 
@@ -39,6 +40,7 @@ class PriorStage:
         self._heard, self._change = Tape(channels), Tape(channels)
         self._windows: Iterator[Window] = iter(damage.windows(prior.length))
         self._next: Window | None = next(self._windows, None)
+        self._waiting: list[tuple[Window, Samples, Samples, HeardWindow]] = []  # until more of the recording is heard
         self._ready: list[tuple[Window, Samples, Samples, Rows | None]] = []
         self._floor = RecordingFloor(prior, damage, channels)
         self.windows_restored = 0
@@ -86,17 +88,43 @@ class PriorStage:
             self._next = next(self._windows, None)
             hurts = self._damage.hurts(samples[margin : margin + length], window.start)
             if hurts.any():
-                self._ready.append((window, samples, hurts, self._floor.hear(samples, window.start)))
+                self._hear(window, samples, hurts)
             else:
                 self._done(1)
-            if len(self._ready) >= self._at_once or window.known_until is not None or self._is_awaited():
+            awaited = window.known_until is not None or self._is_awaited()
+            self._tell(math.inf if awaited else window.start - HEARD_AHEAD * length)
+            if len(self._ready) >= self._at_once or awaited:
                 self._restore_ready()
             if self._next is not None:
                 self._heard.forget(self._next.start - margin)
-        waiting = self._ready and self._heard.end - self._ready[0][0].start > (self._at_once + 1) * length
-        if ended or waiting:
+        if ended:
+            self._tell(math.inf)
+        if ended or self._is_late():
             self._restore_ready()
         self._heard.forget(self._heard.end if self._next is None else self._next.start - margin)
+
+    def _hear(self, window: Window, samples: Samples, hurts: Samples) -> None:
+        heard = self._floor.hear(samples, window.start)
+        if heard is None:
+            self._ready.append((window, samples, hurts, None))
+        else:
+            self._waiting.append((window, samples, hurts, heard))
+
+    def _tell(self, upto: float) -> None:
+        """Makes ready the waiting windows that start by then, after all that was heard so far."""
+        while self._waiting and self._waiting[0][0].start <= upto:
+            window, samples, hurts, heard = self._waiting.pop(0)
+            self._ready.append((window, samples, hurts, self._floor.expected(heard)))
+            if len(self._ready) >= self._at_once:
+                self._restore_ready()
+
+    def _is_late(self) -> bool:
+        """Whether the first of the windows that are ready has waited for others for long enough."""
+        if not self._ready:
+            return False
+        window, *_, floors = self._ready[0]
+        heard = self._heard.end - window.start - (0 if floors is None else HEARD_AHEAD * self._prior.length)
+        return heard > (self._at_once + 1) * self._prior.length
 
     def _restore_ready(self) -> None:
         if not self._ready:
@@ -125,6 +153,7 @@ class PriorStage:
 
     def _settled(self, *, ended: bool) -> Samples:
         """The change as far as no later window adds to it."""
-        changing = [window.rise[0] for window, *_ in self._ready] + ([self._next.rise[0]] if self._next else [])
+        coming = [window for window, *_ in (*self._ready, *self._waiting)] + ([self._next] if self._next else [])
+        changing = [window.rise[0] for window in coming]
         settled = self._heard.end if ended else min([self._heard.end, *changing])
         return self._change.take(max(settled, self._change.start))

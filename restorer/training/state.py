@@ -11,20 +11,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from restorer.dsp.noise_floor import Floors, measured_floors
 from restorer.dsp.whiten import design_equaliser
 from restorer.errors import UsageError, WeightsError
 from restorer.network.octave import OctaveNet
 from restorer.prior import PRESETS, Prior, fast_dtype, load_prior, new_prior
-from restorer.training.objective import brought_to_level
+from restorer.training.floors import HEARD_WINDOWS, learned_floors
 from restorer.training.optimizer import new_optimizers
 from restorer.training.settings import Excerpts, TrainSettings
 from restorer.training.spectrum import mean_spectrum
 
 N_TAPS = 4095
 
-HEARD_FIRST = 256
-"""Excerpts of which spectrum and noise floors are taken before the training."""
+HEARD_FIRST = 512
+"""Excerpts of which spectrum and noise floors are learned before the training."""
 
 FINE_TUNING_PACE = 0.1
 """Of the set learning rates, for weights that have learned already; see weights/TRAINING.md."""
@@ -54,13 +53,13 @@ def begin(
     torch.manual_seed(settings.seed)
     preset = PRESETS[settings.preset]
     margin = N_TAPS // 2 if preset.whitened else 0
-    excerpts = training(preset.length + 2 * margin)
+    excerpts = training(HEARD_WINDOWS * preset.length + 2 * margin)
     waves = [excerpts.excerpt(index) for index in range(HEARD_FIRST)]
     if init is None:
         prior, pace = new_prior(settings.preset, _equaliser(settings, waves)), 1.0
     else:
         prior, pace = _given(settings, init), FINE_TUNING_PACE
-    prior.floors = floors_of(prior, waves)
+    prior.floors = learned_floors(prior, waves, settings.seed)
     return _state(settings, prior, device, pace)
 
 
@@ -120,18 +119,6 @@ def _equaliser(settings: TrainSettings, waves: list[NDArray[np.float32]]) -> Ten
         return None
     power = mean_spectrum(waves, preset.sample_rate)
     return design_equaliser(torch.from_numpy(power), settings.whitening, settings.cap_db, N_TAPS)
-
-
-def floors_of(prior: Prior, waves: list[NDArray[np.float32]]) -> Floors:
-    """The noise floors of excerpts (length + 2 margin,), as the prior hears them. Silent ones do not count."""
-    whole, halves = [], []
-    first = (torch.arange(prior.length) < prior.length // 2).float()[None]
-    for wave in waves:
-        x = brought_to_level(prior, prior.whitening.cut(torch.from_numpy(wave)[None])) / prior.sigma_data
-        if x.any():
-            whole.append(measured_floors(x, torch.ones_like(x), prior.sample_rate)[0])
-            halves.append(torch.stack([measured_floors(x, w, prior.sample_rate)[0] for w in (first, 1 - first)], 1))
-    return Floors.of(torch.cat(whole), torch.cat(halves)) if whole else prior.floors
 
 
 def _read(path: Path) -> dict[str, Any]:

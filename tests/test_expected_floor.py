@@ -1,0 +1,94 @@
+"""What floors are expected where none are heard: believed where heard, learned elsewhere, the same for any loudness."""
+
+import math
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import Tensor
+
+from restorer.dsp.expected_floor import HIDDEN, Floors
+from restorer.dsp.noise_floor import LEAST_DB, QUANTILES, band_count, counted_cells, mean_db
+
+RATE = 8000
+N = 2**15
+BANDS = band_count(RATE)
+
+
+def noise(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def counts(x: Tensor) -> Tensor:
+    return counted_cells(x, torch.ones_like(x), RATE)
+
+
+@pytest.fixture
+def floors() -> Floors:
+    """A perceptron as it happens to be."""
+    sizes = ((len(QUANTILES) + 1) * BANDS, *HIDDEN, BANDS)
+    layers = [
+        (noise(outputs, inputs, seed=inputs) / math.sqrt(inputs), noise(outputs)) for inputs, outputs in pairwise(sizes)
+    ]
+    return Floors(torch.linspace(-10, -30, BANDS), torch.zeros(BANDS, BANDS), layers)
+
+
+def below(bands: int, rows: int = 1) -> Tensor:
+    return (torch.arange(BANDS) < bands).expand(rows, -1)
+
+
+def level(rows: int = 1, db: float = 0.0) -> Tensor:
+    return torch.full((rows, 1), db, dtype=torch.float64)
+
+
+def test_what_is_heard_is_believed(floors):
+    heard = counts(noise(1, N))
+    expected = floors.expected(heard, level(), below(8))
+    assert torch.equal(expected[:, :8], mean_db(heard)[:, :8])
+    assert not torch.isclose(expected[:, 8:], mean_db(heard)[:, 8:], atol=0.1).any()
+
+
+def test_what_is_not_heard_tells_nothing(floors):
+    x = noise(1, N)
+    highs = torch.fft.rfftfreq(N, 1 / RATE) > 100 * 2 ** (8 / 3)
+    louder = torch.fft.irfft(torch.fft.rfft(x) * torch.where(highs, 8.0, 1.0), n=N)
+    expected, again = (floors.expected(counts(each), level(), below(7)) for each in (x, louder))
+    torch.testing.assert_close(expected[:, 7:], again[:, 7:], rtol=0, atol=0.05)  # a neighbour's leakage
+
+
+def test_it_does_not_matter_how_loud_a_recording_is(floors):
+    soft, loud = (floors.expected(counts(10**k * noise(1, N)), level(db=20.0 * k), below(8)) for k in (-1, 1))
+    torch.testing.assert_close(soft, loud, rtol=0, atol=0.01)
+
+
+def test_nothing_heard_leaves_the_mean(floors):
+    expected = floors.expected(counts(noise(2, N)), level(2), below(0, 2))
+    torch.testing.assert_close(expected, floors.mean.expand(2, -1))
+    assert torch.isfinite(floors.expected(torch.zeros_like(counts(noise(1, N))), level(), below(0))).all()
+
+
+def test_recordings_are_expected_for_themselves(floors):
+    heard, bands = counts(noise(5, N)), noise(5, BANDS, seed=1) > 0
+    together = floors.expected(heard, level(5), bands)
+    alone = torch.cat([floors.expected(heard[i : i + 1], level(), bands[i : i + 1]) for i in range(5)])
+    torch.testing.assert_close(together, alone, rtol=0, atol=1e-4)
+
+
+def test_of_no_corpus_what_is_heard_is_believed_and_the_rest_is_silent():
+    heard = counts(noise(1, N))
+    expected = Floors.unknown(BANDS).expected(heard, level(), below(9))
+    assert torch.equal(expected[:, :9], mean_db(heard)[:, :9])
+    assert (expected[:, 9:] == LEAST_DB).all()
+
+
+def test_what_departs_from_the_recording_lets_the_rest_depart_as_it_did_in_the_corpus():
+    """Windows that depart by 4, 3 and no dB, the first two together."""
+    apart = torch.tensor([4.0, 3.0, 0.0])
+    floors = Floors(torch.zeros(3), torch.outer(apart, apart), [])
+    heard = torch.tensor([[True, False, False]])
+    for departure in (-6.0, 0.0, 6.0):
+        departing = floors.departing(torch.tensor([[departure, 0.0, 0.0]]), heard)[0]
+        believed = 16 / (16 + 4) * departure  # the rest is put down to the measurement
+        assert departing.tolist() == pytest.approx([believed, 0.75 * believed, 0.0], abs=1e-3)
+    nothing = torch.zeros(1, 3, dtype=torch.bool)
+    assert not floors.departing(torch.full((1, 3), 9.0), nothing).abs().max() > 0.01
