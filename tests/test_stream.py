@@ -238,11 +238,13 @@ def test_louder_in_is_louder_out() -> None:
     np.testing.assert_allclose(restored(signal / 32, *TASKS[0]) * 32, restored(signal, *TASKS[0]), atol=1e-5)
 
 
-def test_memory_does_not_grow() -> None:
+@pytest.mark.parametrize("silent_from_s", [3, 40])
+def test_memory_does_not_grow(silent_from_s: int) -> None:
+    """Nor where windows wait for what will be heard after them, and silence comes."""
     stream = RestoringStream(*TASKS[0][:1], WhitePrior(), QUICK, RATE, 1)  # type: ignore[arg-type, misc]
     held, out = 0, 0
     for second in range(40):
-        block = music(RATE, seed=second)
+        block = music(RATE, seed=second) * (second < silent_from_s)
         held += len(block)
         out += len(stream.push(block))
         assert held - out < 10 * 4096  # a batch of windows and what it awaits

@@ -115,7 +115,7 @@ class PriorStage:
         while self._waiting and self._waiting[0][0].start <= upto:
             window, samples, hurts, heard = self._waiting.pop(0)
             self._ready.append((window, samples, hurts, self._floor.expected(heard)))
-            if len(self._ready) >= self._at_once:
+            if len(self._ready) >= self._at_once and not self._is_awaited():
                 self._restore_ready()
 
     def _is_late(self) -> bool:
