@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from restorer.dsp.expected_floor import HIDDEN, Floors
-from restorer.dsp.noise_floor import LEAST_DB, QUANTILES, band_count, counted_cells, mean_db
+from restorer.dsp.noise_floor import LEAST_DB, QUANTILES, band_count, counted_cells, heard_bands, mean_db
+from restorer.prior import Prior, load_prior
 
 RATE = 8000
 N = 2**15
@@ -92,3 +93,37 @@ def test_what_departs_from_the_recording_lets_the_rest_depart_as_it_did_in_the_c
         assert departing.tolist() == pytest.approx([believed, 0.75 * believed, 0.0], abs=1e-3)
     nothing = torch.zeros(1, 3, dtype=torch.bool)
     assert not floors.departing(torch.full((1, 3), 9.0), nothing).abs().max() > 0.01
+
+
+# The shipped prior's
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Prior:
+    return load_prior()
+
+
+def above_3_khz(prior: Prior, x: Tensor) -> tuple[Tensor, Tensor]:
+    """What is expected of x (time,) low-passed at 3 kHz, up to 13 kHz, and what is there, in dB re its level."""
+    windows = prior.whitening.cut(x[None].float()).view(-1, prior.length)
+    heard = counted_cells(windows, torch.ones_like(windows), prior.sample_rate).sum(0, keepdim=True)
+    level_db = 10 * torch.log10(prior.level(windows).double().square().mean(0, keepdim=True))
+    bands = heard_bands(prior.sample_rate, 3000.0)[None]
+    expected = prior.floors.expected(heard, level_db, bands)
+    above = slice(int(bands.sum()), 21)
+    return expected[0, above], (mean_db(heard) - level_db)[0, above]
+
+
+@pytest.mark.parametrize("slope_db", [0.0, -3.0])
+def test_hiss_goes_on_above_a_cutoff(shipped: Prior, slope_db: float) -> None:
+    """White and pink noise, which the corpus knows beneath music only."""
+    spectrum = torch.fft.rfft(noise(4 * shipped.length + 2 * shipped.whitening.margin))
+    spectrum *= torch.arange(len(spectrum)).clamp(min=1) ** (slope_db / 6.02)
+    expected, true = above_3_khz(shipped, torch.fft.irfft(spectrum))
+    torch.testing.assert_close(expected, true, rtol=0, atol=4.0)
+
+
+def test_above_a_tone_in_silence_there_is_silence(shipped: Prior) -> None:
+    t = torch.arange(4 * shipped.length + 2 * shipped.whitening.margin) / shipped.sample_rate
+    expected, _ = above_3_khz(shipped, 0.1 * torch.sin(2 * math.pi * 440 * t))
+    assert (expected < -40).all()

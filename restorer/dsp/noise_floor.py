@@ -20,7 +20,7 @@ _LOG_OF_NOISE_DB = 10 / math.log(10) * 0.5772156649  # by which white noise's me
 QUANTILES = (0.02, 0.05, 0.1, 0.25, 0.5, 0.75)
 """Of the levels of a band's cells, by which noise is told from notes: steady noise spreads alike everywhere."""
 
-_LOWEST_DB, _LEVELS = -160, 220  # of cells; further ones count as the last
+_LOWEST_DB, _LEVELS = -160, 300  # of cells; further ones count as the last
 _STILL_DB = 90.0  # a frame so far below its window's loudest is digital silence, and rounding
 
 
