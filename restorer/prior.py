@@ -134,8 +134,7 @@ class Prior(nn.Module):
         """
         counts = counted_cells(x / self.sigma_data, audible.mask(x), self.sample_rate)
         bands = heard_bands(self.sample_rate, audible.below_hz, x.device)
-        heard = (counts.sum((1, 2)) > 0)[:, None] & bands
-        return self.floor_spectrum(self.floors.expected(counts, counts.new_zeros(len(x), 1), heard).to(x))
+        return self.floor_spectrum(self.floors.expected(counts, bands & (counts.sum(-1) > 0)).to(x))
 
     def inaudible_floor(self, x: Tensor, audible: Audible) -> Tensor:
         """(batch, length // 2 + 1): the noise floor that x (batch, length) has where it is not audible, a spectrum."""

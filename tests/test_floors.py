@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from restorer.bench.degrade import low_passed
 from restorer.dsp.expected_floor import Floors
 from restorer.dsp.noise_floor import counted_cells, heard_bands, mean_db
 from restorer.prior import PRESETS, Prior, new_prior
@@ -43,12 +44,18 @@ def waves(prior: Prior, seeds: range) -> Iterator[Wave]:
 
 
 def heard(prior: Prior, floors: Floors, wave: Wave) -> tuple[Tensor, Tensor]:
-    """What is expected above the cutoff of what is heard below it, and what is there, in dB."""
-    windows = prior.whitening.cut(torch.from_numpy(wave)[None]).view(HEARD_WINDOWS, -1)
-    counts = counted_cells(windows, torch.ones_like(windows), prior.sample_rate).sum(0, keepdim=True)
-    level_db = 10 * torch.log10(prior.level(windows).double().square().mean(0, keepdim=True))
+    """What is expected above the cutoff of the wave low-passed there, and what is there, in dB re the level."""
     bands = heard_bands(prior.sample_rate, CUTOFF_HZ)[None]
-    return floors.expected(counts, level_db, bands)[~bands], (mean_db(counts) - level_db)[~bands]
+    low = np.asarray(low_passed(wave.astype(np.float64), prior.sample_rate, CUTOFF_HZ), np.float32)
+    below, there = (counted(prior, each) for each in (low, wave))
+    windows = prior.whitening.cut(torch.from_numpy(wave)[None]).view(HEARD_WINDOWS, -1)
+    level_db = 10 * torch.log10(prior.level(windows).double().square().mean(0, keepdim=True))
+    return (floors.expected(below, bands) - level_db)[~bands], (mean_db(there) - level_db)[~bands]
+
+
+def counted(prior: Prior, wave: Wave) -> Tensor:
+    windows = prior.whitening.cut(torch.from_numpy(wave)[None]).view(HEARD_WINDOWS, -1)
+    return counted_cells(windows, torch.ones_like(windows), prior.sample_rate).sum(0, keepdim=True)
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,11 @@ from torch.nn.functional import linear, silu
 from restorer.dsp.noise_floor import LEAST_DB, QUANTILES, mean_db, quantiles_db
 
 HIDDEN = (256, 256)
-FAINTEST_DB = -60.0
-"""Cells that are fainter, re the recording, tell no more than these."""
 
+_FAINTEST_DB = -60.0  # cells that are fainter, re the median, tell no more than these
 _MIDDLE = QUANTILES.index(0.5)
 _SCALE_DB = 10.0
+_SILENT_DB = -200.0  # re what is heard
 _MEASURED_TO_DB = 2.0  # standard deviation of a floor that was heard for a second or so
 _UNHEARD_DB = 1e4  # and of one that was not heard: it says nothing
 
@@ -23,14 +23,15 @@ Layer = tuple[Tensor, Tensor]
 
 
 class Floors(nn.Module):
-    """The floors to be expected of recordings, third octaves, in dB re the recording's level.
+    """The floors to be expected of recordings where they cannot be heard, third octaves, in dB.
 
-    mean: (bands,), of a corpus. within: (bands, bands), the covariance of the departures of windows from their own
-    recording's mean. layers: of a perceptron of HIDDEN units that takes `described` recordings, and tells how far from
-    the mean their floors lie. Its weights are buffers: no training of a prior moves them.
+    mean: (bands,), of a corpus, in dB re the level of its recordings. within: (bands, bands), the covariance of the
+    departures of windows from their own recording's mean. layers: of a perceptron of HIDDEN units, which takes
+    `described` recordings, and tells how far their floors lie from a mean as loud as what is heard. Its weights are
+    buffers: no training of a prior moves them.
 
     Hiss is steady: where cells of a spectrogram spread no more than those of noise do, noise is heard, and goes on
-    above whatever cutoff. Where they spread wider, notes are, and the faintest tell how loud the hiss may be at most
+    above the cutoff. Where they spread wider, notes are, and the faintest tell how loud the hiss may be at most
     (Martin, "Noise power spectral density estimation based on optimal smoothing and minimum statistics", 2001).
     """
 
@@ -50,18 +51,20 @@ class Floors(nn.Module):
         """Of no corpus: what is not heard is silent."""
         sizes = ((len(QUANTILES) + 1) * bands, *HIDDEN, bands)
         layers = [(torch.zeros(outputs, inputs), torch.zeros(outputs)) for inputs, outputs in pairwise(sizes)]
+        layers[-1][1].fill_(_SILENT_DB / _SCALE_DB)
         return cls(torch.full((bands,), LEAST_DB), torch.zeros(bands, bands), layers)
 
-    def expected(self, counts: Tensor, level_db: Tensor, heard: Tensor) -> Tensor:
-        """(batch, bands): the floors of recordings, in dB re their level; measured, where they were heard.
+    def expected(self, counts: Tensor, heard: Tensor) -> Tensor:
+        """(batch, bands): the floors of recordings; measured, where they were heard. Nothing heard: the corpus's mean.
 
-        counts: cells of all that was heard, (batch, bands, levels). level_db: (batch, 1). heard: (batch, bands), bool.
+        counts: cells of all that was heard, (batch, bands, levels). heard: (batch, bands), bool.
         """
-        x = described(quantiles_db(counts) - level_db[..., None], self.mean, heard)
+        floors_db = mean_db(counts)
+        x = described(quantiles_db(counts), floors_db, self.mean, heard)
         for i in range(len(HIDDEN) + 1):
             x = linear(silu(x) if i else x, self.get_buffer(f"weight{i}"), self.get_buffer(f"bias{i}"))
-        guess_db = in_decibels(torch.where(heard.any(-1, keepdim=True), x, 0), self.mean)
-        return torch.where(heard, mean_db(counts) - level_db, guess_db).clamp(min=LEAST_DB)
+        guess_db = torch.where(heard.any(-1, keepdim=True), in_decibels(x, floors_db, self.mean, heard), self.mean)
+        return torch.where(heard, floors_db, guess_db)
 
     def departing(self, departures_db: Tensor, heard: Tensor) -> Tensor:
         """(batch, bands): how far all bands are expected to depart from the recording's mean, given those heard.
@@ -73,20 +76,26 @@ class Floors(nn.Module):
         return torch.linalg.solve(self.within + doubt, surprise) @ self.within
 
 
-def described(quantiles_db: Tensor, mean: Tensor, heard: Tensor) -> Tensor:
-    """(batch, inputs), float32: what the perceptron takes of recordings, (batch, bands, QUANTILES) re their levels.
+def described(quantiles_db: Tensor, floors_db: Tensor, mean: Tensor, heard: Tensor) -> Tensor:
+    """(batch, inputs), float32: what the perceptron takes of recordings, whose loudness it is not to know.
 
-    The medians re the corpus's mean floors, the other quantiles re the medians, nothing where nothing was heard; and
-    where something was.
+    quantiles_db: (batch, bands, QUANTILES) of cells, floors_db: (batch, bands). The medians re the corpus's mean, where
+    that is as loud as what is heard; the other quantiles re the medians; nothing where nothing was heard; and where
+    something was.
     """
-    quantiles_db = quantiles_db.clamp(min=FAINTEST_DB)
     middle = quantiles_db[..., _MIDDLE]
-    x = quantiles_db - middle[..., None]
-    x[..., _MIDDLE] = middle - mean
-    x = x * heard[..., None] / _SCALE_DB
+    x = (quantiles_db - middle[..., None]).clamp(min=_FAINTEST_DB)
+    x[..., _MIDDLE] = middle - mean - _louder_db(floors_db, mean, heard)
+    x = torch.where(heard[..., None], x / _SCALE_DB, 0)
     return torch.cat([x.flatten(1), heard], dim=1).float()
 
 
-def in_decibels(output: Tensor, mean: Tensor) -> Tensor:
+def in_decibels(output: Tensor, floors_db: Tensor, mean: Tensor, heard: Tensor) -> Tensor:
     """(batch, bands): the floors that the perceptron's output means."""
-    return mean + _SCALE_DB * output
+    return mean + _louder_db(floors_db, mean, heard) + _SCALE_DB * output
+
+
+def _louder_db(floors_db: Tensor, mean: Tensor, heard: Tensor) -> Tensor:
+    """(batch, 1): by how much the floors that are heard exceed the corpus's mean, on average."""
+    over = torch.where(heard, floors_db - mean, 0).sum(-1, keepdim=True)
+    return over / heard.sum(-1, keepdim=True).clamp(min=1)

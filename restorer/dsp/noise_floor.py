@@ -13,15 +13,14 @@ from torch import Tensor
 LEAST_DB = -45.0
 """Floors below count as this: there is nothing."""
 
+QUANTILES = (0.02, 0.05, 0.1, 0.25, 0.5, 0.75)
+"""Of the levels of a band's cells, by which noise is told from notes: steady noise spreads alike everywhere."""
+
 _FIRST_HZ = 100.0
 _A_BAND = 1 / 3  # octaves
 _FRAME_S = 4096 / 44100
 _LOG_OF_NOISE_DB = 10 / math.log(10) * 0.5772156649  # by which white noise's mean log power lies below its power's log
-QUANTILES = (0.02, 0.05, 0.1, 0.25, 0.5, 0.75)
-"""Of the levels of a band's cells, by which noise is told from notes: steady noise spreads alike everywhere."""
-
 _LOWEST_DB, _LEVELS = -160, 300  # of cells; further ones count as the last
-_STILL_DB = 90.0  # a frame so far below its window's loudest is digital silence, and rounding
 
 
 def band_count(sample_rate: float) -> int:
@@ -44,25 +43,22 @@ def measured_floors(x: Tensor, where: Tensor, sample_rate: float) -> tuple[Tenso
     """
     power_db, trusted = _cells(x, where, sample_rate)
     count = trusted.sum(-1)
-    mean_db = torch.einsum("bft,bt->bf", power_db, trusted) / count.clamp(min=1)[:, None]
+    over_time = torch.einsum("bft,bt->bf", power_db, trusted) / count.clamp(min=1)[:, None]
     averaging = _averaging(_frame(sample_rate), sample_rate, x.dtype, x.device)
-    floors = (mean_db @ averaging).clamp(min=LEAST_DB)
+    floors = (over_time @ averaging).clamp(min=LEAST_DB)
     return torch.where(count[:, None] > 0, floors, LEAST_DB), count > 0
 
 
 def counted_cells(x: Tensor, where: Tensor, sample_rate: float) -> Tensor:
     """(batch, bands, levels), float64: how many cells of a spectrogram of x (batch, time) have which whole dB.
 
-    What is counted of a recording's windows adds up. where: as for `measured_floors`; digital silence does not count.
+    What is counted of a recording's windows adds up. where: as for `measured_floors`.
     """
     power_db, trusted = _cells(x, where, sample_rate)
-    loudest_db = power_db.amax(1)
-    trusted = trusted * (loudest_db > loudest_db.amax(-1, keepdim=True) - _STILL_DB)
-    averaging = _averaging(_frame(sample_rate), sample_rate, x.dtype, x.device)
-    inside = averaging.amax(1) > 0
-    level = (power_db[:, inside] - _LOWEST_DB).round().clamp(0, _LEVELS - 1).long()
-    place = level + _LEVELS * averaging[inside].argmax(1)[:, None]
-    bands = averaging.shape[1]
+    bins, band = _inside(_frame(sample_rate), sample_rate, x.device)
+    level = (power_db.index_select(1, bins) - _LOWEST_DB).round().clamp(0, _LEVELS - 1).long()
+    place = level + _LEVELS * band[:, None]
+    bands = band_count(sample_rate)
     counts = torch.zeros(len(x), bands * _LEVELS, dtype=torch.float64, device=x.device)
     counts.scatter_add_(1, place.flatten(1), trusted.double()[:, None].expand(place.shape).flatten(1))
     return counts.view(len(x), bands, _LEVELS)
@@ -78,7 +74,7 @@ def mean_db(counts: Tensor) -> Tensor:
 def quantiles_db(counts: Tensor) -> Tensor:
     """(batch, bands, QUANTILES): levels of counted cells, those of a whole decibel taken as spread evenly over it."""
     cumulative = counts.cumsum(-1)
-    wanted = cumulative[..., -1:] * torch.tensor(QUANTILES, dtype=counts.dtype, device=counts.device)
+    wanted = cumulative[..., -1:] * _shares(counts.dtype, counts.device)
     level = torch.searchsorted(cumulative, wanted).clamp(max=_LEVELS - 1)
     here = counts.gather(-1, level)
     share = 1 - (cumulative.gather(-1, level) - wanted) / here.clamp(min=1)
@@ -118,3 +114,16 @@ def _averaging(size: int, sample_rate: float, dtype: torch.dtype, device: torch.
     band = ((hertz / _FIRST_HZ).clamp(min=1e-9).log2() / _A_BAND).floor()
     member = (band[:, None] == torch.arange(band_count(sample_rate))).double()
     return (member / member.sum(0).clamp(min=1)).to(device, dtype)
+
+
+@cache
+def _inside(size: int, sample_rate: float, device: torch.device) -> tuple[Tensor, Tensor]:
+    """The bins of an rfft that lie in bands, and the band of each. Cached, for what is looked up makes a GPU wait."""
+    averaging = _averaging(size, sample_rate, torch.float64, torch.device("cpu"))
+    bins = averaging.amax(1).nonzero()[:, 0]
+    return bins.to(device), averaging[bins].argmax(1).to(device)
+
+
+@cache
+def _shares(dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.tensor(QUANTILES, dtype=dtype, device=device)

@@ -9,6 +9,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+_SILENCE = 1e-9  # of a sample, full-scale units; resampling leaves less than that of zeros
+
 
 def design_equaliser(power: Tensor, exponent: float, cap_db: float, n_taps: int) -> Tensor:
     """Taps (n_taps,), float64, odd and symmetric, whose gain is power**(-exponent / 2), at most cap_db above its least.
@@ -63,6 +65,12 @@ class Whitening(nn.Module):
         # In float64: rounding of the loud highs' gain would be a thousandth of the lows'.
         gain = self._remembered("cut", x, lambda: torch.fft.rfft(self.taps, n=n))
         return torch.fft.irfft(torch.fft.rfft(x) * gain, n=n)[..., 2 * self.margin :]
+
+    def sounding(self, x: Tensor) -> Tensor:
+        """x (..., length + 2 margin) -> (..., length): 1 where `cut` hears anything, 0 where its result is rounding."""
+        heard = nn.functional.pad((x.abs() > _SILENCE).cumsum(-1), (1, 0))
+        taps = self.taps.numel()
+        return (heard[..., taps:] > heard[..., :-taps]).to(x)
 
     def forward(self, x: Tensor) -> Tensor:
         """x (..., length) -> whitened, the window taken as periodic."""

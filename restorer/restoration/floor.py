@@ -24,6 +24,8 @@ HEARD_AHEAD = 6
 _BENEFIT = 10**0.1
 """Of the doubt: a floor is measured to a decibel. Else each step would add what chance alone has hidden."""
 
+_NOTHING_DB = -300.0  # the floor of digital silence
+
 _SILENT_DB = -LEAST_DB
 """Below the loudest so far; lower, re the music, no noise floor is told apart."""
 
@@ -55,13 +57,9 @@ def keeping_floor(
 class HeardWindow:
     """What was heard of a window, by channel."""
 
-    level: Tensor  # (channels, 1), of the music; see `Prior.level`
+    level_db: Tensor  # (channels, 1), of the music; see `Prior.level`
     counts: Tensor  # (channels, bands, levels), its cells
-    bands: Tensor  # (channels, bands), bool: where something was heard
-
-    @property
-    def level_db(self) -> Tensor:
-        return 20 * torch.log10(self.level.clamp(min=1e-9))
+    low: Tensor  # (bands,), bool: below the cutoff
 
 
 class RecordingFloor:
@@ -72,48 +70,47 @@ class RecordingFloor:
     A window of next to silence, before the music or after it, tells of nothing but itself.
     """
 
-    def __init__(self, prior: Prior, damage: Damage, channels: int) -> None:
-        self._prior, self._damage = prior, damage
+    def __init__(self, prior: Prior, channels: int) -> None:
+        self._prior = prior
         # Beside the network, on the CPU: a recording is heard by its own thread.
         self._whitening, self._floors = Whitening(prior.whitening.taps.cpu()), copy.deepcopy(prior.floors).cpu()
-        self._windows, self._power = torch.zeros(2, channels, 1, dtype=torch.float64)
         self._counts: Tensor | float = 0.0
         self._loudest_db = torch.full((channels, 1), -math.inf, dtype=torch.float64)
 
-    def hear(self, samples: Samples, start: int) -> HeardWindow | None:
+    def hear(self, samples: Samples, start: int, damage: Damage) -> HeardWindow | None:
         """Listens to a window. None: what its own surroundings tell is best.
 
         samples: what it hears, (length + 2 margin, channels), its inner part from sample `start` on.
         """
         rows = torch.from_numpy(samples.T.astype(np.float32))
-        audible = self._damage.audible(rows[:, : self._prior.length], [start] * len(rows))
+        audible = damage.audible(rows[:, : self._prior.length], [start] * len(rows))
         if math.isinf(audible.below_hz):
             return None
-        x = self._whitening.cut(rows)
+        x, rate = self._whitening.cut(rows), self._prior.sample_rate
         level = self._prior.level(x, audible).double()
-        counts = counted_cells(x, audible.mask(x), self._prior.sample_rate)
+        counts = counted_cells(x, audible.mask(x) * self._whitening.sounding(rows), rate)
         sounds = (counts.sum((1, 2)) > 0)[:, None] & (level > 0)
-        window = HeardWindow(level, counts, sounds & heard_bands(self._prior.sample_rate, audible.below_hz))
-        self._add(window, sounds)
+        level_db = torch.where(sounds, 20 * torch.log10(level.clamp(min=1e-9)), -math.inf)
+        window = HeardWindow(level_db, counts, heard_bands(rate, audible.below_hz))
+        self._add(window)
         return window
 
     def expected(self, window: HeardWindow) -> NDArray[np.float32]:
         """(channels, bands): what to expect of a window that was heard, after all that was heard, in dB, whitened."""
-        telling = window.level_db > self._loudest_db - _SILENT_DB
-        counts = torch.where(telling[..., None], self._counts, window.counts)
-        power = torch.where(telling, self._power / self._windows.clamp(min=1), window.level**2)
-        level_db = 10 * torch.log10(power.clamp(min=1e-18))
-        expected = self._floors.expected(counts, level_db, window.bands) + level_db
-        departing = self._floors.departing(mean_db(window.counts) - mean_db(counts), window.bands)
-        result: NDArray[np.float32] = (expected + departing).float().numpy()
+        counts = torch.where(self._tells(window)[..., None], self._counts, window.counts)
+        expected = self._floors.expected(counts, window.low & (counts.sum(-1) > 0))
+        departures_db = mean_db(window.counts) - mean_db(counts)
+        departing = self._floors.departing(departures_db, window.low & (window.counts.sum(-1) > 0))
+        sounds = (counts.sum((1, 2)) > 0)[:, None]
+        result: NDArray[np.float32] = torch.where(sounds, expected + departing, _NOTHING_DB).float().numpy()
         return result
 
-    def _add(self, window: HeardWindow, sounds: Tensor) -> None:
-        level_db = window.level_db.where(sounds, -math.inf)
-        loudest_db = torch.maximum(self._loudest_db, level_db)
+    def _add(self, window: HeardWindow) -> None:
+        loudest_db = torch.maximum(self._loudest_db, window.level_db)
         kept = loudest_db <= self._loudest_db + _SILENT_DB  # else all before was next to silence
-        telling = sounds & (level_db > loudest_db - _SILENT_DB)
-        self._windows = self._windows * kept + telling
-        self._power = self._power * kept + telling * window.level**2
-        self._counts = self._counts * kept[..., None] + telling[..., None] * window.counts
         self._loudest_db = loudest_db
+        self._counts = self._counts * kept[..., None] + self._tells(window)[..., None] * window.counts
+
+    def _tells(self, window: HeardWindow) -> Tensor:
+        """(channels, 1): whether a window is more than next to silence, re the loudest so far."""
+        return window.level_db > self._loudest_db - _SILENT_DB

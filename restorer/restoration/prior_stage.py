@@ -42,12 +42,13 @@ class PriorStage:
         self._next: Window | None = next(self._windows, None)
         self._waiting: list[tuple[Window, Samples, Samples, HeardWindow]] = []  # until more of the recording is heard
         self._ready: list[tuple[Window, Samples, Samples, Rows | None]] = []
-        self._floor = RecordingFloor(prior, damage, channels)
+        self._floor = RecordingFloor(prior, channels)
         self.windows_restored = 0
 
     @property
     def position_s(self) -> float:
-        return self._heard.end / self._prior.sample_rate
+        heard = self._waiting[0][0].start if self._waiting else self._heard.end
+        return max(0, heard) / self._prior.sample_rate
 
     def heard_of(self, block: Samples, start: int) -> Samples:
         return self._damage.heard(block, start)
@@ -91,9 +92,8 @@ class PriorStage:
                 self._hear(window, samples, hurts)
             else:
                 self._done(1)
-            awaited = window.known_until is not None or self._is_awaited()
-            self._tell(math.inf if awaited else window.start - HEARD_AHEAD * length)
-            if len(self._ready) >= self._at_once or awaited:
+            self._tell(window.start - HEARD_AHEAD * length)
+            if len(self._ready) >= self._at_once or window.known_until is not None or self._is_awaited():
                 self._restore_ready()
             if self._next is not None:
                 self._heard.forget(self._next.start - margin)
@@ -104,7 +104,7 @@ class PriorStage:
         self._heard.forget(self._heard.end if self._next is None else self._next.start - margin)
 
     def _hear(self, window: Window, samples: Samples, hurts: Samples) -> None:
-        heard = self._floor.hear(samples, window.start)
+        heard = self._floor.hear(samples, window.start, self._damage)
         if heard is None:
             self._ready.append((window, samples, hurts, None))
         else:
@@ -115,7 +115,7 @@ class PriorStage:
         while self._waiting and self._waiting[0][0].start <= upto:
             window, samples, hurts, heard = self._waiting.pop(0)
             self._ready.append((window, samples, hurts, self._floor.expected(heard)))
-            if len(self._ready) >= self._at_once and not self._is_awaited():
+            if len(self._ready) >= self._at_once:
                 self._restore_ready()
 
     def _is_late(self) -> bool:

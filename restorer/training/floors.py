@@ -18,12 +18,11 @@ HEARD_WINDOWS = 4
 _STEPS, _STEPS_PER_RECORDING = 4000, 1.5
 _BATCH, _RATE, _WEIGHT_DECAY = 256, 2e-3, 0.05
 _DROPOUT, _BLUR = 0.1, 0.1  # against learning by heart: of hidden units, of what is heard in tens of decibels
-_FEWEST_BANDS = 4  # heard; 100 to 250 Hz
 _SHARE_BELOW = 0.42  # of the floors that may be: too much hiss is worse than too little
 
 
 class _Recordings(NamedTuple):
-    """What was heard of recordings, re their levels."""
+    """What was heard of recordings, in dB re their levels."""
 
     quantiles_db: Tensor  # (recordings, bands, QUANTILES), of cells
     floors_db: Tensor  # (recordings, bands)
@@ -33,12 +32,13 @@ def learned_floors(prior: Prior, waves: Iterable[NDArray[np.float32]], seed: int
     """The floors of excerpts (HEARD_WINDOWS * length + 2 margin,), as the prior hears them. Silence does not count."""
     heard, departures, freedom = [], [], 0
     for wave in waves:
-        windows = prior.whitening.cut(torch.from_numpy(wave)[None]).view(HEARD_WINDOWS, -1)
+        rows = torch.from_numpy(wave)[None]
+        windows, where = (f(rows).view(HEARD_WINDOWS, -1) for f in (prior.whitening.cut, prior.whitening.sounding))
         level = prior.level(windows).double()
         sounds = (level > level.max() * 10 ** (LEAST_DB / 20))[:, 0]
         if not sounds.any():
             continue
-        counts = counted_cells(windows[sounds], torch.ones_like(windows[sounds]), prior.sample_rate)
+        counts = counted_cells(windows[sounds], where[sounds], prior.sample_rate)
         heard += [_together(counts, level[sounds], n) for n in (1, 2, HEARD_WINDOWS) if n <= len(counts)]
         departures.append(mean_db(counts) - mean_db(counts).mean(0))
         freedom += max(len(counts) - 1, 0)
@@ -94,10 +94,10 @@ def _error(
     So a quantile is learned (Koenker and Bassett, "Regression quantiles", 1978).
     """
     bands = mean.numel()
-    highest = torch.randint(_FEWEST_BANDS, bands - 1, (len(floors_db), 1), generator=random)
+    highest = torch.randint(1, bands, (len(floors_db), 1), generator=random)
     heard = torch.arange(bands) < highest
-    x = described(quantiles_db, mean, heard)
+    x = described(quantiles_db, floors_db, mean, heard)
     levels = x[:, :-bands]
     levels += _BLUR * torch.randn(levels.shape, generator=random) * heard.repeat_interleave(len(QUANTILES), 1)
-    missing_db = (floors_db - in_decibels(network(x), mean))[~heard]
+    missing_db = (floors_db - in_decibels(network(x), floors_db, mean, heard))[~heard]
     return torch.maximum(_SHARE_BELOW * missing_db, (_SHARE_BELOW - 1) * missing_db).mean()

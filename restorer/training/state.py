@@ -23,7 +23,7 @@ from restorer.training.spectrum import mean_spectrum
 N_TAPS = 4095
 
 HEARD_FIRST = 512
-"""Excerpts of which spectrum and noise floors are learned before the training."""
+"""Excerpts of which the noise floors are learned before the training, and of an eighth of them the spectrum."""
 
 FINE_TUNING_PACE = 0.1
 """Of the set learning rates, for weights that have learned already; see weights/TRAINING.md."""
@@ -54,12 +54,12 @@ def begin(
     preset = PRESETS[settings.preset]
     margin = N_TAPS // 2 if preset.whitened else 0
     excerpts = training(HEARD_WINDOWS * preset.length + 2 * margin)
-    waves = [excerpts.excerpt(index) for index in range(HEARD_FIRST)]
     if init is None:
+        waves = [excerpts.excerpt(index) for index in range(HEARD_FIRST // 8)]
         prior, pace = new_prior(settings.preset, _equaliser(settings, waves)), 1.0
     else:
         prior, pace = _given(settings, init), FINE_TUNING_PACE
-    prior.floors = learned_floors(prior, waves, settings.seed)
+    prior.floors = learned_floors(prior, (excerpts.excerpt(index) for index in range(HEARD_FIRST)), settings.seed)
     return _state(settings, prior, device, pace)
 
 
