@@ -93,7 +93,7 @@ def interrupted_at(step: int) -> Callable[[int], Excerpts]:
         def excerpt(self, index: int) -> np.ndarray[Any, np.dtype[np.float32]]:
             nonlocal heard
             heard += 1
-            if heard > state.HEARD_FIRST and index >= step * SETTINGS.batch_size:
+            if heard > state.HEARD_FIRST * 9 // 8 and index >= step * SETTINGS.batch_size:
                 raise KeyboardInterrupt
             return super().excerpt(index)
 
