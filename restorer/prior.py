@@ -88,7 +88,7 @@ class Card:
 class Prior(nn.Module):
     """A denoiser of windows (batch, length) in the whitened domain at sample_rate, at level sigma_data.
 
-    `floors`: what noise floors to expect in that domain, re sigma_data.
+    `floors`: what noise floors to expect in that domain.
     """
 
     def __init__(self, card: Card, taps: Tensor) -> None:
