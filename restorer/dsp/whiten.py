@@ -7,6 +7,7 @@ spectrum instead of on the lows. A time-invariant filter commutes with any other
 from collections.abc import Callable
 
 import torch
+from scipy.fft import next_fast_len
 from torch import Tensor, nn
 
 _SILENCE = 1e-9  # of a sample, full-scale units; resampling leaves less than that of zeros
@@ -61,10 +62,10 @@ class Whitening(nn.Module):
 
     def cut(self, x: Tensor) -> Tensor:
         """x (..., length + 2 margin) -> (..., length): the part of the filtered long signal that needs no padding."""
-        n = x.shape[-1]
+        n = next_fast_len(x.shape[-1], real=True)
         # In float64: rounding of the loud highs' gain would be a thousandth of the lows'.
         gain = self._remembered("cut", x, lambda: torch.fft.rfft(self.taps, n=n))
-        return torch.fft.irfft(torch.fft.rfft(x) * gain, n=n)[..., 2 * self.margin :]
+        return torch.fft.irfft(torch.fft.rfft(x, n=n) * gain, n=n)[..., 2 * self.margin : x.shape[-1]]
 
     def sounding(self, x: Tensor) -> Tensor:
         """x (..., length + 2 margin) -> (..., length): 1 where `cut` hears anything, 0 where its result is rounding."""
