@@ -60,10 +60,11 @@ class Floors(nn.Module):
         counts: cells of all that was heard, (batch, bands, levels). heard: (batch, bands), bool.
         """
         floors_db = mean_db(counts)
-        x = described(quantiles_db(counts), floors_db, self.mean, heard)
+        alike = as_loud(self.mean, floors_db, heard)
+        x = described(quantiles_db(counts), alike, heard)
         for i in range(len(HIDDEN) + 1):
             x = linear(silu(x) if i else x, self.get_buffer(f"weight{i}"), self.get_buffer(f"bias{i}"))
-        guess_db = torch.where(heard.any(-1, keepdim=True), in_decibels(x, floors_db, self.mean, heard), self.mean)
+        guess_db = torch.where(heard.any(-1, keepdim=True), alike + in_decibels(x), self.mean)
         return torch.where(heard, floors_db, guess_db)
 
     def departing(self, departures_db: Tensor, heard: Tensor) -> Tensor:
@@ -76,26 +77,25 @@ class Floors(nn.Module):
         return torch.linalg.solve(self.within + doubt, surprise) @ self.within
 
 
-def described(quantiles_db: Tensor, floors_db: Tensor, mean: Tensor, heard: Tensor) -> Tensor:
+def as_loud(mean: Tensor, floors_db: Tensor, heard: Tensor) -> Tensor:
+    """(batch, bands): the corpus's mean, brought to the loudness of the floors (batch, bands) that are heard."""
+    over = torch.where(heard, floors_db - mean, 0).sum(-1, keepdim=True)
+    return mean + over / heard.sum(-1, keepdim=True).clamp(min=1)
+
+
+def described(quantiles_db: Tensor, alike: Tensor, heard: Tensor) -> Tensor:
     """(batch, inputs), float32: what the perceptron takes of recordings, whose loudness it is not to know.
 
-    quantiles_db: (batch, bands, QUANTILES) of cells, floors_db: (batch, bands). The medians re the corpus's mean, where
-    that is as loud as what is heard; the other quantiles re the medians; nothing where nothing was heard; and where
-    something was.
+    quantiles_db: (batch, bands, QUANTILES) of cells. alike: of `as_loud`. The medians re that, the other quantiles re
+    the medians, nothing where nothing was heard; and where something was.
     """
     middle = quantiles_db[..., _MIDDLE]
     x = (quantiles_db - middle[..., None]).clamp(min=_FAINTEST_DB)
-    x[..., _MIDDLE] = middle - mean - _louder_db(floors_db, mean, heard)
+    x[..., _MIDDLE] = middle - alike
     x = torch.where(heard[..., None], x / _SCALE_DB, 0)
     return torch.cat([x.flatten(1), heard], dim=1).float()
 
 
-def in_decibels(output: Tensor, floors_db: Tensor, mean: Tensor, heard: Tensor) -> Tensor:
-    """(batch, bands): the floors that the perceptron's output means."""
-    return mean + _louder_db(floors_db, mean, heard) + _SCALE_DB * output
-
-
-def _louder_db(floors_db: Tensor, mean: Tensor, heard: Tensor) -> Tensor:
-    """(batch, 1): by how much the floors that are heard exceed the corpus's mean, on average."""
-    over = torch.where(heard, floors_db - mean, 0).sum(-1, keepdim=True)
-    return over / heard.sum(-1, keepdim=True).clamp(min=1)
+def in_decibels(output: Tensor) -> Tensor:
+    """By how much floors lie above those of `as_loud`, of the perceptron's output."""
+    return _SCALE_DB * output

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from restorer.dsp.expected_floor import HIDDEN, Floors, Layer, described, in_decibels
+from restorer.dsp.expected_floor import HIDDEN, Floors, Layer, as_loud, described, in_decibels
 from restorer.dsp.noise_floor import LEAST_DB, QUANTILES, counted_cells, mean_db, quantiles_db
 from restorer.prior import Prior
 
@@ -96,8 +96,9 @@ def _error(
     bands = mean.numel()
     highest = torch.randint(1, bands, (len(floors_db), 1), generator=random)
     heard = torch.arange(bands) < highest
-    x = described(quantiles_db, floors_db, mean, heard)
+    alike = as_loud(mean, floors_db, heard)
+    x = described(quantiles_db, alike, heard)
     levels = x[:, :-bands]
     levels += _BLUR * torch.randn(levels.shape, generator=random) * heard.repeat_interleave(len(QUANTILES), 1)
-    missing_db = (floors_db - in_decibels(network(x), floors_db, mean, heard))[~heard]
+    missing_db = (floors_db - alike - in_decibels(network(x)))[~heard]
     return torch.maximum(_SHARE_BELOW * missing_db, (_SHARE_BELOW - 1) * missing_db).mean()
