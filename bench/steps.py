@@ -11,7 +11,7 @@ steps.png (needs matplotlib). The presets of `--quality` are chosen from it.
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +22,7 @@ from results import write_section
 
 from restorer.bench.speed import describe
 from restorer.prior import Prior, load_prior
-from restorer.restoration.engine import n_evaluations
-from restorer.restoration.settings import BWE, QUALITIES
+from restorer.restoration.settings import QUALITIES
 from restorer.shipped import DEFAULT_PRIOR
 
 STEPS = (2, 3, 4, 5, 7, 9, 12, 18, 35, 69)
@@ -32,14 +31,14 @@ PICTURE = Path(__file__).with_name("steps.png")
 
 @dataclass(frozen=True)
 class Point:
-    """Of one kind of damage, restored in so many steps: the mean over the clips; seconds of computing a clip.
+    """Of one kind of damage, restored in so many steps, each an evaluation of the network: the mean over the clips;
+    seconds of computing a clip.
 
     likeness: of highs; None for gaps.
     """
 
     damage: str
     n_steps: int
-    evaluations: int
     lsd: float
     likeness: float | None
     seconds: float
@@ -47,34 +46,32 @@ class Point:
 
 def measured(clips: Sequence[Clip], prior: Prior, seed: int, n_steps: int) -> list[Point]:
     restorers = engine_restorers(prior, seed, n_steps)
-    evaluations = n_evaluations(replace(BWE, n_steps=n_steps), prior)
     points = []
     for cutoff_hz in CUTOFFS_HZ:
         each = [evaluate_bwe(clip, cutoff_hz, restorers.bwe) for clip in clips]
-        points.append(_mean(f"highs above {cutoff_hz / 1000:g} kHz", n_steps, evaluations, each))
+        points.append(_mean(f"highs above {cutoff_hz / 1000:g} kHz", n_steps, each))
     gap_s = max(GAPS_S)
     gaps = [evaluate_inpaint(clip, gap_s, restorers.inpaint) for clip in clips]
-    return [*points, _mean(f"gaps of {gap_s:g} s", n_steps, evaluations, gaps)]
+    return [*points, _mean(f"gaps of {gap_s:g} s", n_steps, gaps)]
 
 
-def _mean(damage: str, n_steps: int, evaluations: int, results: Sequence[Bwe] | Sequence[Inpaint]) -> Point:
+def _mean(damage: str, n_steps: int, results: Sequence[Bwe] | Sequence[Inpaint]) -> Point:
     likeness = [each.likeness for each in results if isinstance(each, Bwe)]
     return Point(
-        damage, n_steps, evaluations, float(np.mean([each.lsd_out for each in results])),
+        damage, n_steps, float(np.mean([each.lsd_out for each in results])),
         float(np.mean(likeness)) if likeness else None, float(np.mean([each.seconds for each in results])),
     )  # fmt: skip
 
 
 def table(points: Sequence[Point]) -> str:
-    evaluations = {point.n_steps: point.evaluations for point in points}
+    steps = dict.fromkeys(point.n_steps for point in points)
     lines = [
-        "| LSD, likeness (seconds a clip) | " + " | ".join(f"{n} steps" for n in evaluations) + " |",
-        "| --- |" + " ---: |" * len(evaluations),
+        "| LSD, likeness (seconds a clip) | " + " | ".join(f"{n} steps" for n in steps) + " |",
+        "| --- |" + " ---: |" * len(steps),
     ]
     for damage in dict.fromkeys(point.damage for point in points):
         cells = [_cell(each) for each in points if each.damage == damage]
         lines.append(f"| {damage} | " + " | ".join(cells) + " |")
-    lines.append("| evaluations | " + " | ".join(map(str, evaluations.values())) + " |")
     return "\n".join(lines)
 
 
@@ -90,19 +87,18 @@ def draw(points: Sequence[Point], path: Path) -> None:
     panel = figure.subplots()
     for damage in dict.fromkeys(point.damage for point in points):
         mine = [point for point in points if point.damage == damage]
-        counts = [each.evaluations for each in mine]
+        counts = [each.n_steps for each in mine]
         (line,) = panel.plot(counts, [each.lsd for each in mine], marker="o", markersize=3, label=damage)
         likeness = [each.likeness for each in mine if each.likeness is not None]
         if likeness:
             panel.plot(counts, likeness, marker="s", markersize=3, linestyle="--", color=line.get_color())
-    evaluations = {point.n_steps: point.evaluations for point in points}
-    for quality in (each for each, n_steps in QUALITIES.items() if n_steps in evaluations):
-        count = evaluations[QUALITIES[quality]]
-        panel.axvline(count, color="0.7", linewidth=0.8)
-        panel.text(count, 0.02, f" {quality}", transform=panel.get_xaxis_transform(), rotation=90, color="0.4")
+    steps = sorted({point.n_steps for point in points})
+    for quality, n_steps in QUALITIES.items():
+        if n_steps in steps:
+            panel.axvline(n_steps, color="0.7", linewidth=0.8)
+            panel.text(n_steps, 0.02, f" {quality}", transform=panel.get_xaxis_transform(), rotation=90, color="0.4")
     panel.set_xscale("log")
-    ticks = sorted(set(evaluations.values()))
-    panel.set_xticks(ticks, [str(n) for n in ticks])
+    panel.set_xticks(steps, [str(n) for n in steps])
     panel.minorticks_off()
     panel.set_xlabel("evaluations of the network a window")
     panel.set_ylabel("log-spectral distance (log10 power); dashed: likeness")

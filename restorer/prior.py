@@ -22,7 +22,7 @@ from restorer.network.cqtdiff import CqtDiff, short_time_fourier
 from restorer.network.octave import OctaveConfig, OctaveNet
 from restorer.shipped import DEFAULT_PRIOR, find_weights
 
-_FORMAT = "restorer-prior-4"
+_FORMAT = "restorer-prior-5"
 
 LEVEL_BAND_HZ = 1000.0
 """Where the loudness of whitened music is measured: below it."""

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from restorer.diffusion.denoiser import Preconditioned, log_normal_levels
+from restorer.diffusion.denoiser import GUIDANCE, GUIDED_LEVELS, Preconditioned, guidance_scales, log_normal_levels
 from restorer.dsp.known import Known
 from tests.oracles import white_gaussian
 
@@ -228,14 +228,100 @@ def test_what_is_known_does_not_count():
     torch.testing.assert_close(loss[0], loss[1], **ROUNDING)
 
 
-def test_items_do_not_hear_each_other():
-    network = Preconditioned(Silent(), 1.0)
-    x, e = noise(len(LEVELS), 50), noise(len(LEVELS), 50, seed=1)
-    together = network.loss(x, LEVELS, e)
-    for i in range(len(LEVELS)):
-        torch.testing.assert_close(
-            network.loss(x[i : i + 1], LEVELS[i : i + 1], e[i : i + 1])[0], together[i], **ROUNDING
+class Halves(Preconditioned):
+    """Of windows whose second half is `LIKENESS` times the first and something of its own, unit variance in all.
+
+    Told the first half, it expects of the second `own` times what it sees of it, and `heard` times the first; untold,
+    `alone` times what it sees.
+    """
+
+    def __init__(self, own: float, heard: float, alone: float) -> None:
+        super().__init__(Silent(), 1.0)
+        self.own, self.heard, self.alone = (
+            nn.Parameter(torch.tensor(v, dtype=torch.float64)) for v in (own, heard, alone)
         )
+        self.asked: list[int] = []
+
+    def forward(self, x: Tensor, sigma: Tensor, known: Known | None = None) -> Tensor:
+        self.asked.append(len(x))
+        first, second = x.chunk(2, dim=-1)
+        if known is None:
+            return torch.cat([self.alone * first, self.alone * second], dim=-1)
+        return known.put(x, torch.cat([first, self.own * second + self.heard * first], dim=-1))
+
+
+LIKENESS, COUNT = 0.8, 200_000
+
+
+def best(level: float) -> tuple[float, float, float]:
+    """Of the three numbers of `Halves`, where it is not guided."""
+    own = 1 - LIKENESS**2
+    return own / (own + level**2), LIKENESS * level**2 / (own + level**2), 1 / (1 + level**2)
+
+
+def guided(own: float, heard: float, alone: float, scale: float) -> tuple[float, float, float]:
+    return alone + scale * (own - alone), scale * heard, alone
+
+
+def pull(numbers: tuple[float, float, float], level: float) -> list[float]:
+    """The gradient of the loss, with the first half known, by each of the numbers."""
+    denoiser, first = Halves(*numbers), noise(1, COUNT)
+    second = LIKENESS * first + (1 - LIKENESS**2) ** 0.5 * noise(1, COUNT, seed=1)
+    clean, sigma = torch.cat([first, second], dim=-1), torch.tensor([level]).double()
+    denoiser.loss(clean, sigma, noise(1, 2 * COUNT, seed=2), half_known(1, 2 * COUNT)).sum().backward()
+    return [0.0 if number.grad is None else float(number.grad) for number in denoiser.parameters()]
+
+
+@pytest.mark.parametrize("level", [0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 4.0])
+def test_what_learns_from_the_truth_speaks_guided(level):
+    """The loss is least where the estimate stands off the guess by the scale times what hearing changes."""
+    scale = float(guidance_scales(torch.tensor(level).double()))
+    learned = pull(guided(*best(level), scale), level)
+    # 200000 products of unit variance have a mean of 0 +- 0.2 %, times what the weight makes of them; five times that
+    assert learned == pytest.approx([0, 0, 0], abs=0.012 * max(level, 1 / level))
+    for other in {1.0, GUIDANCE, 1 + GUIDANCE} - {scale}:
+        assert max(map(abs, pull(guided(*best(level), other), level))) > 10 * max(map(abs, learned))
+
+
+def test_what_is_expected_of_a_guided_estimate_is_the_estimate_before_guidance():
+    level = 0.7
+    x, e, sigma = noise(3, 64), noise(3, 64, seed=1), torch.full((3,), level).double()
+    known = half_known(3, 64)
+    plain = Halves(*best(level))(x, sigma, known)
+    torch.testing.assert_close(Halves(*guided(*best(level), GUIDANCE)).expected(x, sigma, known, e), plain, **ROUNDING)
+
+
+def test_guidance_is_asked_for_where_it_acts_alone():
+    """Within its levels, and where something is known."""
+    level = torch.tensor([0.1, 0.25, 1.0, 1.0, 5.0]).double()
+    known = Known(torch.ones(5).double(), half_known(5, 64).where * torch.tensor([1, 1, 0, 1, 1])[:, None])
+    denoiser = Halves(0.4, 0.6, 0.5)
+    estimate = denoiser.expected(noise(5, 64), level, known, noise(5, 64, seed=1))
+    assert denoiser.asked == [5, 2]
+    same = (estimate == denoiser(noise(5, 64), level, known)).all(-1)
+    assert same.tolist() == [True, False, True, False, True]
+    denoiser.asked.clear()
+    denoiser.expected(noise(5, 64), 10 * torch.ones(5).double(), known, noise(5, 64, seed=1))
+    assert denoiser.asked == [5]
+
+
+def test_guidance_fades_at_the_edges_of_its_levels():
+    begins, whole, fades, ends = GUIDED_LEVELS
+    middle = torch.tensor([(begins * whole) ** 0.5, (fades * ends) ** 0.5])
+    torch.testing.assert_close(guidance_scales(middle), torch.full((2,), (1 + GUIDANCE) / 2))
+    torch.testing.assert_close(guidance_scales(torch.tensor([whole, 1.0, fades])), torch.full((3,), GUIDANCE))
+    assert (guidance_scales(torch.tensor([1e-9, begins, ends, 1e9])) == 1).all()
+
+
+def test_items_do_not_hear_each_other():
+    network = Halves(0.4, 0.6, 0.5)
+    x, e = noise(len(LEVELS), 50), noise(len(LEVELS), 50, seed=1)
+    for known in (None, half_known(1, 50)):
+        every = None if known is None else Known(known.below.expand(len(x)), known.where.expand(len(x), -1))
+        together = network.loss(x, LEVELS, e, every)
+        for i in range(len(LEVELS)):
+            alone = network.loss(x[i : i + 1], LEVELS[i : i + 1], e[i : i + 1], known)
+            torch.testing.assert_close(alone[0], together[i], **ROUNDING)
 
 
 def test_precision_follows_the_signal():

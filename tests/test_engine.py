@@ -124,7 +124,7 @@ def test_the_prior_hears_what_is_known_without_noise(task: Task) -> None:
     prior = Listening()
     windows = noisy_windows(prior, 1)
     damage = damage_of(task, prior.sample_rate, prior.sample_rate)
-    restore_windows(windows, [0], damage, prior, replace(BWE, n_steps=3, cfg_scale=1.0), seed=0)  # type: ignore[arg-type]
+    restore_windows(windows, [0], damage, prior, replace(BWE, n_steps=3), seed=0)  # type: ignore[arg-type]
     assert len(prior.heard) == 3
     (first, _, known), (last, _, _) = prior.heard[0], prior.heard[-1]
     if isinstance(task, Declipping):
@@ -136,22 +136,12 @@ def test_the_prior_hears_what_is_known_without_noise(task: Task) -> None:
     assert (known.rest(first)).std() > 2
 
 
-def test_where_guidance_is_amplified_the_prior_also_guesses_without_what_is_known() -> None:
+@pytest.mark.parametrize("settings", [replace(INPAINT, n_steps=8), replace(INPAINT, sampler="heun", n_steps=8)])
+def test_the_prior_is_asked_as_often_as_is_said(settings: Settings) -> None:
     prior = Listening()
-    windows = noisy_windows(prior, 1)
     damage = damage_of(Inpainting(((0.2, 0.35),)), prior.sample_rate, prior.sample_rate)
-    settings = replace(INPAINT, n_steps=8, cfg_scale=2.0, cfg_levels=(0.2, 1.8))
-    restore_windows(windows, [0], damage, prior, settings, seed=0)  # type: ignore[arg-type]
-    assert len(prior.heard) == n_evaluations(settings, prior) > 8  # type: ignore[arg-type]
-    guesses = [i for i, (_, _, known) in enumerate(prior.heard) if known is None]
-    assert len(guesses) == len(prior.heard) - 8
-    for i in guesses:
-        (told, sigma, known), (x, same, _) = prior.heard[i - 1], prior.heard[i]
-        assert sigma == same
-        assert 0.2 <= sigma <= 1.8
-        assert known is not None
-        torch.testing.assert_close(known.rest(x), known.rest(told))
-        assert abs(torch.corrcoef(torch.stack([known.part(x)[0], known.part(told)[0]]))[0, 1]) < 0.1
+    restore_windows(noisy_windows(prior, 1), [0], damage, prior, settings, seed=0)  # type: ignore[arg-type]
+    assert len(prior.heard) == n_evaluations(settings)
 
 
 @pytest.mark.parametrize("gap_s", [(1.45, 1.55), (0.95, 1.03)])

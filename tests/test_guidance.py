@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from restorer.degradation.operator import Measurement
-from restorer.diffusion.guidance import classifier_free, consistent, deaf, guided, told
+from restorer.diffusion.guidance import consistent, guided, told
 from restorer.diffusion.noise import START_STEP, KeyedNoise
 from restorer.diffusion.sampler import dpm2m, heun
 from restorer.diffusion.schedule import edm_schedule
@@ -299,47 +299,3 @@ def test_a_denoiser_that_is_told_samples_the_posterior(fresh):
     # n / 2 values: five standard deviations, and 2 % for the solver and for the start, which knows nothing
     assert float(rest.std()) == pytest.approx(own**0.5, rel=5 / n**0.5 + 0.02)
     assert abs(float((rest * first).mean())) < 5 * (2 / n) ** 0.5 + 0.02
-
-
-def test_a_deaf_denoiser_knows_nothing_of_what_was_heard():
-    x = torch.randn(2, HALVES, generator=torch.Generator().manual_seed(0))
-    other = FIRST_HALF.put(torch.zeros_like(x), x)
-    guessing = deaf(second_like_the_first, FIRST_HALF, KeyedNoise(0, [0, 0], HALVES)(0))
-    sigma = torch.tensor([0.5, 2.0])
-    torch.testing.assert_close(guessing(x, sigma), guessing(other, sigma), rtol=0, atol=1e-5)
-    assert (second_like_the_first(x, sigma) - second_like_the_first(other, sigma)).std() > 0.1
-
-
-def test_guidance_without_a_classifier_acts_within_its_levels_alone():
-    asked = []
-
-    def silent(x, sigma):
-        asked.append(sigma)
-        return torch.zeros_like(x)
-
-    known = Known(torch.ones(4), (torch.arange(10) < 3).float().expand(4, -1))
-    amplified = classifier_free(lambda x, sigma: x, silent, known, 1.5, (0.2, 1.0))
-    x = torch.randn(4, 10, generator=torch.Generator().manual_seed(0))
-    expected = torch.where(known.where > 0, x, torch.tensor([1.0, 1.5, 1.5, 1.0])[:, None] * x)
-    torch.testing.assert_close(amplified(x, torch.tensor([0.1, 0.2, 1.0, 1.1])), expected)
-    assert len(asked) == 1
-    assert torch.equal(amplified(x, torch.full((4,), 1.1)), x)
-    assert len(asked) == 1, "a second evaluation for nothing"
-
-
-def test_guidance_without_a_classifier_mends_a_denoiser_that_believes_half_of_what_it_hears():
-    """The second half, given the first: as like it as it should be; without, as if they hardly knew each other."""
-    noise, sigma_max = KeyedNoise(0, [0], HALVES), 50.0
-    heard = KeyedNoise(2, [0], HALVES)(0)
-    guessing = deaf(second_like_the_first, FIRST_HALF, noise(-2))
-    exact = told(second_like_the_first, FIRST_HALF, heard)
-    shy = classifier_free(exact, guessing, FIRST_HALF, 0.5, (0, math.inf))
-    mended = classifier_free(shy, guessing, FIRST_HALF, 2.0, (0, math.inf))
-    first, _ = heard[0].split(HALVES // 2)
-
-    def likeness(denoiser):
-        sampled = dpm2m(denoiser, sigma_max * noise(START_STEP), edm_schedule(60, 1e-3, sigma_max, 7))
-        return float(torch.corrcoef(torch.stack([first, sampled[0, HALVES // 2 :]]))[0, 1])
-
-    assert likeness(mended) == pytest.approx(LIKENESS, abs=0.03)
-    assert likeness(shy) < LIKENESS - 0.2

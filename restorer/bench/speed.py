@@ -121,7 +121,7 @@ def _timed(prior: Prior, name: TaskName, task: Task, settings: Settings, batch_s
     seconds = statistics.median(run(settings) for _ in range(repeats)) / batch_size
     window_s = prior.length / prior.sample_rate
     return Timing(
-        name, settings.guidance, settings.sampler, settings.n_steps, n_evaluations(settings, prior), batch_size,
+        name, settings.guidance, settings.sampler, settings.n_steps, n_evaluations(settings), batch_size,
         window_s, seconds, window_s / seconds, _peak_mib(prior.device), PAPER_S[settings.guidance],
     )  # fmt: skip
 

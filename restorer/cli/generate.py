@@ -88,7 +88,7 @@ def generate(
     made = replace(made, sample_rate=loaded.sample_rate)
     form = result_format(made, wanted, None, target)
     windows = math.ceil(duration_s * loaded.sample_rate / loaded.length)
-    total, asked = windows * engine.n_evaluations(settings, loaded), itertools.count(1)
+    total, asked = windows * engine.n_evaluations(settings), itertools.count(1)
     chain = chained(open_writer(target, form, overwrite=overwrite), made, rescales=False, seed=seed)
     with ExitStack() as stack, Bar("generate", unit="steps", quiet=quiet) as bar:
         for each in chain:

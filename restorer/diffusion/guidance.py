@@ -1,6 +1,6 @@
 """Hearing a measurement y = A(x): each function turns a denoiser into one that knows it.
 
-They compose, in this order: `consistent(guided(classifier_free(told(...), deaf(...), ...), [m], strength), m)`.
+They compose, in this order: `consistent(guided(told(...), [m], strength), m)`.
 """
 
 import math
@@ -27,38 +27,6 @@ def told(denoiser: Callable[[Tensor, Tensor, Known], Tensor], known: Known, hear
         return denoiser(known.put(heard, x), sigma, known)
 
     return knowing
-
-
-def deaf(denoiser: Denoiser, known: Known, noise: Tensor) -> Denoiser:
-    """As if nothing had been heard: noise (batch, time), standard normal, in place of what is known, at its level."""
-
-    def guessing(x: Tensor, sigma: Tensor) -> Tensor:
-        return denoiser(known.put(sigma[:, None] * noise, x), sigma)
-
-    return guessing
-
-
-def classifier_free(
-    conditional: Denoiser, unconditional: Denoiser, known: Known, scale: float, levels: tuple[float, float]
-) -> Denoiser:
-    """What hearing changes, `scale` times: `D'(x, s) = U(x, s) + scale (C(x, s) - U(x, s))`, for s within levels.
-
-    Classifier-free guidance (Ho, Salimans 2022) within an interval of noise levels (Kynkaanniemi et al. 2024). Exact
-    denoisers need none; one that learned for hours believes what it hears too little: each note of the lows makes its
-    partials somewhat too improbable, and what a sampler decides by that adds up. What is known stays as C has it. Costs
-    a second evaluation within levels; outside, D' is C.
-    """
-    lowest, highest = levels
-
-    def amplified(x: Tensor, sigma: Tensor) -> Tensor:
-        within = (lowest <= sigma) & (sigma <= highest)
-        # Asked first: a GPU answers once all before is done, and is then given its work while noise is drawn.
-        if not within.any():
-            return conditional(x, sigma)
-        estimate = conditional(x, sigma)
-        return estimate + ((scale - 1) * within)[:, None] * known.rest(estimate - unconditional(x, sigma))
-
-    return amplified
 
 
 def guided(denoiser: Denoiser, measurement: Measurement | Sequence[Measurement], strength: float) -> Denoiser:

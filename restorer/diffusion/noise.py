@@ -16,9 +16,6 @@ START_STEP: Final = -1
 FLOOR_STEP: Final = -2
 """The step, with all below it, whose noise becomes the noise floor of what is missing."""
 
-DEAF_STEP: Final = 2**32
-"""The step, which no schedule has, whose noise stands for what was heard where a denoiser is to guess without it."""
-
 _BLOCK: Final = 8192
 _WORD: Final = 2**64
 

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from restorer.degradation.operator import InDomain, Measurement
 from restorer.diffusion.denoiser import Denoiser
-from restorer.diffusion.guidance import classifier_free, consistent, deaf, guided, told
-from restorer.diffusion.noise import DEAF_STEP, START_STEP, KeyedNoise
+from restorer.diffusion.guidance import consistent, guided, told
+from restorer.diffusion.noise import START_STEP, KeyedNoise
 from restorer.diffusion.sampler import Corrector, dpm2m, heun
 from restorer.diffusion.schedule import edm_schedule
 from restorer.prior import Audible, Prior
@@ -59,7 +59,7 @@ def restore_windows(
     placed = damage.degradation.on(starts, prior.length).scaled(gain)
     measurement = Measurement(damage.measured(heard, placed), InDomain(placed, whitening.inverse, whitening))
     noise = KeyedNoise(seed, starts, prior.length, prior.device)
-    denoiser = _informed(prior, audible, whitened, noise, settings)
+    denoiser = _informed(prior, audible, whitened)
     if damage.trusted is not None:
         trusted = damage.trusted.on(starts, prior.length).scaled(gain)
         denoiser = consistent(denoiser, Measurement(heard, InDomain(trusted, whitening.inverse, whitening)))
@@ -127,26 +127,16 @@ def generate(
         yield wave
 
 
-def n_evaluations(settings: Settings, prior: Prior) -> int:
+def n_evaluations(settings: Settings) -> int:
     """How often the network is asked for one window, without churn; with reconstruction guidance also backwards."""
-    levels = edm_schedule(settings.n_steps, settings.sigma_min, settings.sigma_max, settings.rho)[:-1]
-    asked = torch.cat([levels, levels[1:]]) if settings.sampler == "heun" else levels
-    lowest, highest = settings.cfg_levels
-    within = (lowest <= asked) & (asked <= highest)
-    return len(asked) + (int(within.sum()) if prior.told and settings.cfg_scale != 1 else 0)
+    return max(0, 2 * settings.n_steps - 1) if settings.sampler == "heun" else settings.n_steps
 
 
-def _informed(prior: Prior, audible: Audible, whitened: Tensor, noise: KeyedNoise, settings: Settings) -> Denoiser:
+def _informed(prior: Prior, audible: Audible, whitened: Tensor) -> Denoiser:
     """The prior, told what of the whitened windows (batch, length) is known."""
     if not prior.told or audible.everything:
         return prior
-    known = audible.known(whitened, prior.sample_rate)
-    denoiser = told(prior, known, whitened)
-    if settings.cfg_scale == 1:
-        return denoiser
-    lowest, highest = (prior.sigma_data * level for level in settings.cfg_levels)
-    unconditional = deaf(prior, known, noise(DEAF_STEP))
-    return classifier_free(denoiser, unconditional, known, settings.cfg_scale, (lowest, highest))
+    return told(prior, audible.known(whitened, prior.sample_rate), whitened)
 
 
 def _hearing(denoiser: Denoiser, measurement: Measurement, settings: Settings) -> Denoiser:

@@ -17,8 +17,6 @@ class Settings:
 
     n_steps noise levels (0: nothing is sampled) by EDM's law with exponent rho, from sigma_max (where what is missing
     drowns) down to sigma_min, both times the level of the window, then 0. churn: S_churn of the Heun sampler.
-    cfg_scale: of classifier-free guidance, where the prior is told what is known; 1: none. cfg_levels: from and up to
-    which noise level.
     method: who restores, the prior or a classical method; auto: in each window the one that was measured to be better.
 
     Raises UsageError for a word that is none of these and for fewer than 0 steps.
@@ -33,8 +31,6 @@ class Settings:
     sigma_min: float = 0.01
     rho: float = 7.0
     churn: float = 0.0
-    cfg_scale: float = 1.0
-    cfg_levels: tuple[float, float] = (0.3, 1.8)
 
     def __post_init__(self) -> None:
         for name, known in (("method", Method), ("guidance", Guidance), ("sampler", SamplerName)):
@@ -44,8 +40,8 @@ class Settings:
             raise UsageError(f"{self.n_steps} steps: must be 0 or more")
 
 
-BWE = Settings(n_steps=9, sigma_max=5.0, cfg_scale=2.0)
-INPAINT = Settings(n_steps=9, sigma_max=5.0, cfg_scale=2.0)
+BWE = Settings(n_steps=9, sigma_max=5.0)
+INPAINT = Settings(n_steps=9, sigma_max=5.0)
 DECLIP = Settings(sampler="dpm2m", n_steps=3, sigma_max=0.05)
 GENERATE = Settings(n_steps=50, sigma_max=20.0)
 

@@ -31,7 +31,7 @@ def watched(tiny, monkeypatch):
 
 def test_the_self_test_asks_the_prior(watched, capsys):
     assert watched("doctor") == 0
-    assert Watched.evaluations == n_evaluations(INPAINT, Watched())
+    assert Watched.evaluations == n_evaluations(INPAINT)
     lines = capsys.readouterr().out.splitlines()
     assert all(line.startswith("ok ") for line in lines)
     assert "self-test" in lines[-1]
