@@ -1,11 +1,11 @@
 """How much quality another evaluation of the network buys: log-spectral distance and likeness over their number.
 
-    python bench/steps.py FOLDER [--steps 2 3 4 5 7 9 12 18 35 69] [--seconds 5] [--rate HZ] [--prior NAME]
+    python bench/steps.py FOLDER [--steps 2 3 4 5 7 10 14 20 35 69] [--seconds 5] [--rate HZ] [--prior NAME]
         [--device NAME] [--seed N] [--results]
 
 The middle --seconds of every clean recording of FOLDER, low-passed as `bench/dev_clips.py` does and with its gaps of
 half a second, restored by the presets but for their steps. --results writes a section of RESULTS.md and the curve,
-steps.png (needs matplotlib). The presets of `--quality` are chosen from it.
+steps.png (needs matplotlib). The presets of `--quality` are chosen from it; the curve marks those of highs.
 """
 
 import argparse
@@ -22,10 +22,11 @@ from results import write_section
 
 from restorer.bench.speed import describe
 from restorer.prior import Prior, load_prior
-from restorer.restoration.settings import QUALITIES
+from restorer.restoration.settings import QUALITIES, preset_of
+from restorer.restoration.task import BandwidthExtension
 from restorer.shipped import DEFAULT_PRIOR
 
-STEPS = (2, 3, 4, 5, 7, 9, 12, 18, 35, 69)
+STEPS = (2, 3, 4, 5, 7, 10, 14, 20, 35, 69)
 PICTURE = Path(__file__).with_name("steps.png")
 
 
@@ -93,7 +94,8 @@ def draw(points: Sequence[Point], path: Path) -> None:
         if likeness:
             panel.plot(counts, likeness, marker="s", markersize=3, linestyle="--", color=line.get_color())
     steps = sorted({point.n_steps for point in points})
-    for quality, n_steps in QUALITIES.items():
+    for quality in QUALITIES:
+        n_steps = preset_of(BandwidthExtension(CUTOFFS_HZ[0]), quality).n_steps
         if n_steps in steps:
             panel.axvline(n_steps, color="0.7", linewidth=0.8)
             panel.text(n_steps, 0.02, f" {quality}", transform=panel.get_xaxis_transform(), rotation=90, color="0.4")

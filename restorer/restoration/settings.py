@@ -1,5 +1,6 @@
 """How to sample: values, and the presets that were measured to be good."""
 
+import math
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -40,14 +41,17 @@ class Settings:
             raise UsageError(f"{self.n_steps} steps: must be 0 or more")
 
 
-BWE = Settings(n_steps=9, sigma_max=5.0)
+BWE = Settings(n_steps=10, sigma_max=40.0)
+"""From where nothing is decided yet: at a level of 5 a prior hears how loud lost highs are, and that there are none.
+How loud a gap is, its surroundings say."""
+
 INPAINT = Settings(n_steps=9, sigma_max=5.0)
 DECLIP = Settings(sampler="dpm2m", n_steps=3, sigma_max=0.05)
 GENERATE = Settings(n_steps=50, sigma_max=20.0)
 
 Quality = Literal["draft", "standard", "best"]
-QUALITIES: dict[Quality, int] = {"draft": 5, "standard": BWE.n_steps, "best": 18}
-"""Steps where the prior does the work. More bring gaps a little nearer; highs are alike by LSD (`bench/steps.py`)."""
+QUALITIES: dict[Quality, float] = {"draft": 0.5, "standard": 1.0, "best": 2.0}
+"""Times the steps of a preset where the prior does the work; what more of them bring: `bench/steps.py`."""
 
 
 def preset_of(task: Task, quality: Quality = "standard") -> Settings:
@@ -59,6 +63,10 @@ def preset_of(task: Task, quality: Quality = "standard") -> Settings:
         case Declipping():
             return DECLIP
         case Inpainting():
-            return replace(INPAINT, n_steps=QUALITIES[quality])
+            return _in_steps(INPAINT, quality)
         case BandwidthExtension() | Repair():
-            return replace(BWE, n_steps=QUALITIES[quality])
+            return _in_steps(BWE, quality)
+
+
+def _in_steps(preset: Settings, quality: Quality) -> Settings:
+    return replace(preset, n_steps=math.ceil(preset.n_steps * QUALITIES[quality]))
