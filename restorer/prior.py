@@ -22,7 +22,10 @@ from restorer.network.cqtdiff import CqtDiff, short_time_fourier
 from restorer.network.octave import OctaveConfig, OctaveNet
 from restorer.shipped import DEFAULT_PRIOR, find_weights
 
-_FORMAT = "restorer-prior-5"
+FORMAT = "restorer-prior-5"
+"""Of weights and trainings: told what is known, a prior of this format speaks guided."""
+
+_ANY_FORMAT = "restorer-prior-"
 
 LEVEL_BAND_HZ = 1000.0
 """Where the loudness of whitened music is measured: below it."""
@@ -159,7 +162,7 @@ class Prior(nn.Module):
         card = replace(self.card, name=path.stem, facts=facts)
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
         partial = path.with_suffix(".partial")
-        save_file(tensors, partial, metadata={"format": _FORMAT, "card": json.dumps(asdict(card))})
+        save_file(tensors, partial, metadata={"format": FORMAT, "card": json.dumps(asdict(card))})
         partial.chmod(0o644)  # safetensors writes for the owner alone
         partial.replace(path)
 
@@ -209,8 +212,11 @@ def _read_header(path: Path) -> tuple[Card, dict[str, list[int]]]:
             shapes = {key: file.get_slice(key).get_shape() for key in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path} is not a readable safetensors file: {error}") from error
-    if metadata.get("format") != _FORMAT or "whitening.taps" not in shapes:
-        raise WeightsError(f"{path} holds no prior of restorer ({_FORMAT}); train or import one")
+    form = metadata.get("format", "")
+    if form.startswith(_ANY_FORMAT) and form != FORMAT:
+        raise WeightsError(f"{path} is of format {form}, this version's is {FORMAT}; train or import it again")
+    if form != FORMAT or "whitening.taps" not in shapes:
+        raise WeightsError(f"{path} holds no prior of restorer ({FORMAT}); train or import one")
     try:
         card = Card(**json.loads(metadata["card"]))
     except (KeyError, TypeError, ValueError) as error:

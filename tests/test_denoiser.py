@@ -240,10 +240,10 @@ class Halves(Preconditioned):
         self.own, self.heard, self.alone = (
             nn.Parameter(torch.tensor(v, dtype=torch.float64)) for v in (own, heard, alone)
         )
-        self.asked: list[int] = []
+        self.asked: list[Tensor] = []
 
     def forward(self, x: Tensor, sigma: Tensor, known: Known | None = None) -> Tensor:
-        self.asked.append(len(x))
+        self.asked.append(x)
         first, second = x.chunk(2, dim=-1)
         if known is None:
             return torch.cat([self.alone * first, self.alone * second], dim=-1)
@@ -297,12 +297,24 @@ def test_guidance_is_asked_for_where_it_acts_alone():
     known = Known(torch.ones(5).double(), half_known(5, 64).where * torch.tensor([1, 1, 0, 1, 1])[:, None])
     denoiser = Halves(0.4, 0.6, 0.5)
     estimate = denoiser.expected(noise(5, 64), level, known, noise(5, 64, seed=1))
-    assert denoiser.asked == [5, 2]
+    assert [len(x) for x in denoiser.asked] == [5, 2]
     same = (estimate == denoiser(noise(5, 64), level, known)).all(-1)
     assert same.tolist() == [True, False, True, False, True]
     denoiser.asked.clear()
     denoiser.expected(noise(5, 64), 10 * torch.ones(5).double(), known, noise(5, 64, seed=1))
-    assert denoiser.asked == [5]
+    assert [len(x) for x in denoiser.asked] == [5]
+
+
+def test_a_guess_hears_noise_for_what_is_known_and_learns_nothing_there():
+    level = torch.full((3,), 0.7).double()
+    x, e, known, denoiser = noise(3, 64), noise(3, 64, seed=1), half_known(3, 64), Halves(0.4, 0.6, 0.5)
+    denoiser.expected(x, level, known, e).square().sum().backward()
+    told, unheard = denoiser.asked
+    assert torch.equal(told, x)
+    torch.testing.assert_close(known.rest(unheard), known.rest(x), **ROUNDING)
+    torch.testing.assert_close(known.part(unheard), 0.7 * known.part(e), rtol=1e-6, atol=1e-9)  # 0.7 is a float32
+    assert denoiser.alone.grad is None
+    assert denoiser.own.grad is not None
 
 
 def test_guidance_fades_at_the_edges_of_its_levels():

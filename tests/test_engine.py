@@ -134,7 +134,7 @@ def test_the_prior_hears_what_is_known_without_noise(task: Task) -> None:
     # At sigma 40 and at 0.01; float32 rounds what is as loud as 40 to 1e-5.
     torch.testing.assert_close(known.part(first), known.part(last), atol=1e-4, rtol=0)
     assert 0.15 < known.rest_share().item() < 0.85
-    assert (known.rest(first)).std() > 2
+    assert (known.rest(first)).std() > 20
 
 
 @pytest.mark.parametrize("settings", [replace(INPAINT, n_steps=8), replace(INPAINT, sampler="heun", n_steps=8)])

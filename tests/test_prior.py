@@ -13,7 +13,7 @@ import restorer.prior
 import restorer.shipped
 from restorer.errors import RestorerError, UsageError, WeightsError
 from restorer.network.octave import OctaveNet
-from restorer.prior import PRESETS, Audible, Prior, fast_dtype, load_prior, new_prior, read_card
+from restorer.prior import FORMAT, PRESETS, Audible, Prior, fast_dtype, load_prior, new_prior, read_card
 from tests.tiny_network import TINY_PRESET, tiny_taps
 
 FACTS = {"steps": 12, "hours": 0.25, "data": "ä piano", "validation_loss": {"0.1": 0.5}, "banks": ["one", "two"]}
@@ -155,8 +155,13 @@ def test_refuses_safetensors_of_something_else(tmp_path):
     for metadata in (None, {"format": "pt"}):
         save_file({"weight": torch.ones(3)}, path, metadata=metadata)
         assert refusal(path).startswith(f"{path} holds no prior of restorer")
-    save_file({"weight": torch.ones(3)}, path, metadata={"format": "restorer-prior-2", "card": "{}"})
+    save_file({"weight": torch.ones(3)}, path, metadata={"format": FORMAT, "card": "{}"})
     assert refusal(path).startswith(f"{path} holds no prior of restorer")  # no equaliser
+
+
+def test_refuses_weights_of_another_version(saved):
+    rewritten(saved, {"format": "restorer-prior-2"})
+    assert refusal(saved).startswith(f"{saved} is of format restorer-prior-2, this version's is {FORMAT}; train or")
 
 
 @pytest.mark.parametrize("card", ["", "[1, 2]", "{}", '{"name": "x"}', '{"name": 1, "preset": "tiny", "more": 2}', "{"])

@@ -391,6 +391,15 @@ def test_refuses_the_state_of_something_else(tmp_path, content):
         train(SETTINGS, Notes, Notes, tmp_path, resume=True)
 
 
+def test_refuses_the_state_of_another_version(tmp_path, straight):
+    """Whose weights would fit, and mean something else."""
+    saved = torch.load(straight / "state.pt", weights_only=True)
+    del saved["format"]
+    torch.save(saved, tmp_path / "state.pt")
+    with pytest.raises(WeightsError, match="is a training of another version than restorer-prior-5; start without"):
+        train(SETTINGS, Notes, Notes, tmp_path, resume=True)
+
+
 def test_refuses_the_state_of_another_preset(straight):
     with pytest.raises(WeightsError, match="trains preset tiny, not harmonic-44k; name that one"):
         train(replace(SETTINGS, preset="harmonic-44k"), Notes, Notes, straight, resume=True)

@@ -44,11 +44,12 @@ class Preconditioned(nn.Module):
         """x (batch, time), sigma (batch,) -> the denoised estimate (batch, time).
 
         known: what of x carries no noise: it comes back as it is, and the network, which is told, sees it at unit
-        variance too. A level of noise for every place instead of one for all; the rest is EDM's. The estimate is then
-        guided: `D = C + (w - 1) (C - U)` for the expected music C, given what is known, the expected music U as if
-        nothing were, and `guidance_scales` w. Exact denoisers need no guidance; one that learned for hours believes
-        what it hears too little: each note of the lows makes its partials somewhat too improbable, and what a sampler
-        decides by that adds up. See `expected`.
+        variance too. A level of noise for every place instead of one for all; the rest is EDM's.
+
+        A trained network's estimate is then guided: `D = C + (w - 1) (C - U)` for the expected music C, given what is
+        known, the expected music U with nothing but noise in its place, and `guidance_scales` w. Exact denoisers need
+        no guidance; one that learned for hours believes what it hears too little: each note of the lows makes its
+        partials somewhat too improbable, and what a sampler decides by that adds up. See `expected`.
         """
         s = sigma[:, None]
         total = (self.sigma_data**2 + s**2).sqrt()
@@ -85,8 +86,8 @@ class Preconditioned(nn.Module):
         """The mean square error of each item (batch,), weighed by 1 / c_out^2: about 1 for a network that says nothing.
 
         x: clean (batch, time); sigma: (batch,); noise: (batch, time), standard normal; known: what it leaves alone, and
-        what does not count; emphasis: (time // 2 + 1,), what errors count at each frequency, a gain. The expected clean
-        signal is the best estimate whatever the emphasis.
+        what does not count; emphasis: (time // 2 + 1,), what errors count at each frequency, a gain. Least for the
+        expected clean signal, whatever the emphasis; where something is known it is `expected` that is held against x.
 
         c_out here is that of the item's own variance: with the data's (EDM), a loud window would count hundreds of
         times as much as a soft one at high levels, and the network would learn little but the loud. The variance is

@@ -237,7 +237,8 @@ def _agree(value: float, world: int, device: torch.device) -> float:
 
 
 def operations(prior: Prior) -> int:
-    """Floating-point operations for one window in training: forward, and twice that backward."""
+    """Floating-point operations for one window in training: forward, and twice that backward; a guess without what is
+    known (`Preconditioned.expected`) is not counted, for on a CPU not every window needs it."""
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         prior(torch.zeros(1, prior.length, device=prior.device), torch.ones(1, device=prior.device))
     return 3 * counter.get_total_flops()

@@ -14,7 +14,7 @@ from torch import Tensor
 from restorer.dsp.whiten import design_equaliser
 from restorer.errors import UsageError, WeightsError
 from restorer.network.octave import OctaveNet
-from restorer.prior import PRESETS, Prior, fast_dtype, load_prior, new_prior
+from restorer.prior import FORMAT, PRESETS, Prior, fast_dtype, load_prior, new_prior
 from restorer.training.floors import HEARD_WINDOWS, learned_floors
 from restorer.training.optimizer import new_optimizers
 from restorer.training.settings import Excerpts, TrainSettings
@@ -96,7 +96,7 @@ def load(settings: TrainSettings, path: Path, device: torch.device) -> State:
 
 def save(state: State, preset: str, path: Path) -> None:
     """Under a temporary name first: an interruption leaves the state before."""
-    saved: dict[str, Any] = {"preset": preset, "step": state.step, "elapsed_s": state.elapsed_s}
+    saved: dict[str, Any] = {"format": FORMAT, "preset": preset, "step": state.step, "elapsed_s": state.elapsed_s}
     saved |= {"prior": state.prior.state_dict(), "average": state.average.state_dict()}
     saved |= {"optimizers": [optimizer.state_dict() for optimizer in state.optimizers]}
     partial = path.with_suffix(".partial")
@@ -132,4 +132,6 @@ def _read(path: Path) -> dict[str, Any]:
     parts = {"preset", "step", "elapsed_s", "prior", "average", "optimizers"}
     if not isinstance(saved, dict) or not parts <= set(saved):
         raise WeightsError(f"{path} is no state of a training; start without --resume, in another folder")
+    if saved.get("format") != FORMAT:
+        raise WeightsError(f"{path} is a training of another version than {FORMAT}; start without --resume")
     return saved

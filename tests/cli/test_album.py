@@ -270,6 +270,12 @@ def test_takes_of_a_stream_are_refused(tiny, album, capsys, words):
     assert "--takes is for files" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("quality", "steps"), [("draft", 5), ("standard", 10), ("best", 20)])
+def test_quality_is_steps_of_highs(tiny, album, capsys, quality, steps):
+    assert tiny("bwe", "album/a.wav", "--cutoff", "1k", "--quality", quality, "--json", "--out", "new.wav") == 0
+    assert json.loads(capsys.readouterr().out)["settings"]["n_steps"] == steps
+
+
 @pytest.mark.parametrize(("quality", "steps"), [("draft", 5), ("best", 18)])
 def test_quality_is_steps_of_the_prior_and_leaves_the_method(tiny, album, capsys, quality, steps):
     words = ["album/a.wav", "--quality", quality, "--json", "--overwrite", "--out", "new.wav"]
