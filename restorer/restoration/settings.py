@@ -47,7 +47,8 @@ How loud a gap is, its surroundings say."""
 
 INPAINT = Settings(n_steps=9, sigma_max=5.0)
 DECLIP = Settings(sampler="dpm2m", n_steps=3, sigma_max=0.05)
-GENERATE = Settings(n_steps=50, sigma_max=20.0)
+GENERATE = Settings(sampler="dpm2m", n_steps=50, sigma_max=80.0)
+"""Without noise in its steps, which would take the highs away; see weights/TRAINING.md."""
 
 Quality = Literal["draft", "standard", "best"]
 QUALITIES: dict[Quality, float] = {"draft": 0.5, "standard": 1.0, "best": 2.0}
