@@ -118,7 +118,7 @@ def log_normal_levels(uniform: Tensor, mean: float, std: float) -> Tensor:
 
 
 def guidance_scales(levels: Tensor) -> Tensor:
-    """GUIDANCE within GUIDED_LEVELS, 1 outside, and between them as straight over the logarithm of the level."""
+    """GUIDANCE within GUIDED_LEVELS, 1 outside, and at their edges linear in the logarithm of the level."""
     begins, whole, fades, ends = (math.log(level) for level in GUIDED_LEVELS)
     log = levels.log()
     share = torch.minimum((log - begins) / (whole - begins), (ends - log) / (ends - fades)).clamp(0, 1)
