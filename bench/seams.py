@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -140,13 +141,18 @@ def measured(recording: Clip, restored: Signal, window: int, cutoff_hz: float) -
     return Seams(recording.name, original.size / rate, joints, power_db, frames_db)
 
 
-def restored_backwards(damaged: Signal, task: BandwidthExtension, prior: Prior, settings: Settings) -> Signal:
-    """What `restore` makes of it, from the windows of the grid taken from the last to the first."""
+def from_windows(
+    damaged: Signal, task: BandwidthExtension, prior: Prior, settings: Settings, order: Literal[1, -1]
+) -> Signal:
+    """What the engine makes of it, from the windows of the grid taken in the order of time, or from the last on.
+
+    Each window by itself: `restore` would tell it, too, what noise floor the recording had up to there.
+    """
     damage = damage_of(task, prior.sample_rate, prior.sample_rate)
     margin, length = prior.whitening.margin, prior.length
     heard, change = Tape(1), Tape(1)
     heard.append(damaged[:, None])
-    windows = list(islice(grid(length), grid_size(length, damaged.size)))[::-1]
+    windows = list(islice(grid(length), grid_size(length, damaged.size)))[::order]
     for i in range(0, len(windows), BATCH):
         batch = windows[i : i + BATCH]
         rows = np.stack([heard.view(it.start - margin, it.start + length + margin)[:, 0] for it in batch])
@@ -210,14 +216,18 @@ def run(given: argparse.Namespace) -> None:
         results.append(measured(recording, usual, prior.length, given.cutoff))
         print(results[-1], flush=True)
         if agreement is None:
-            others = restored(damaged, 1), restored_backwards(damaged, task, prior, settings)
-            agreement = Agreement(*(float(np.max(np.abs(other - usual))) for other in others))
+            forwards, backwards = (from_windows(damaged, task, prior, settings, order) for order in (1, -1))
+            agreement = Agreement(_largest(restored(damaged, 1) - usual), _largest(forwards - backwards))
             print(agreement, flush=True)
     assert agreement is not None
     text = f"{table(results)}\n\n{verdict(agreement)}"
     print(text)
     if given.results:
         write_section("Seams", f"{note(given.cutoff, settings)}\n\n{text}", describe(prior))
+
+
+def _largest(difference: Signal) -> float:
+    return float(np.max(np.abs(difference)))
 
 
 def note(cutoff_hz: float, settings: Settings) -> str:
