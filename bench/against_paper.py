@@ -20,14 +20,14 @@ import torch
 from outcome import exit_code
 from results import write_section
 
-from restorer.bench.speed import TaskName, Timing, describe, timings
+from restorer.bench.methods import PRESETS
+from restorer.bench.severity import TaskName
+from restorer.bench.speed import Timing, describe, timings
 from restorer.prior import Prior, load_prior, new_prior
-from restorer.restoration.settings import BWE, DECLIP, INPAINT, Settings
 from restorer.shipped import DEFAULT_PRIOR
 
 PAPER = "cqtdiff-22k"
 TARGET = 50
-PRESETS: dict[TaskName, Settings] = {"bwe": BWE, "inpaint": INPAINT, "declip": DECLIP}
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """What the classical methods reach, and what they cost: declippers by input SDR, gap fillers by gap length.
 
-    python bench/classical.py FOLDER [--seconds 5] [--rate HZ] [--sdr 1 3 5 7 10 15 20] [--gaps 5 10 20 50 100]
-        [--methods NAME ...] [--device NAME] [--results]
+    python bench/classical.py FOLDER [--exclude PREFIX ...] [--seconds 5] [--rate HZ] [--sdr 1 3 5 7 10 15 20]
+        [--gaps 5 10 20 50 100] [--methods NAME ...] [--device NAME] [--results]
 
 The middle --seconds of every clean recording of FOLDER, mixed to one channel at --rate. Declippers: clipped to the
 given input SDR in dB; gain is the SDR of the whole clip after, less that before. "raw" is the estimate as a method
@@ -18,11 +18,10 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
-from dev_clips import load_clips
+from dev_clips import add_folder, clean_files, load_clips
 from dev_measures import GAP_PLACES, Clip
 from outcome import exit_code
 from results import write_section
@@ -132,7 +131,7 @@ def table(means: Sequence[Mean], unit: str, survey: bool) -> str:
 
 def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
+    add_folder(parser)
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--rate", type=int, default=44100)
     parser.add_argument("--sdr", type=float, nargs="*", default=[1, 3, 5, 7, 10, 15, 20])
@@ -144,7 +143,7 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
 
 
 def run(given: argparse.Namespace) -> None:
-    clips = load_clips(given.folder, given.rate, given.seconds)
+    clips = load_clips(clean_files(given.folder, given.exclude), given.rate, given.seconds)
     parts = []
     for task, known, severities in ((declipped, DECLIPPERS, given.sdr), (filled, FILLERS, given.gaps)):
         means = []

@@ -1,9 +1,9 @@
 """Whether damage is found, and nothing else: recordings damaged here, and undamaged.
 
-    python bench/detection.py FOLDER [--cases 200] [--seconds 20] [--seed 0] [--results]
+    python bench/detection.py FOLDER [--exclude PREFIX ...] [--cases 200] [--seconds 20] [--seed 0] [--results]
 
 Each case is an excerpt of --seconds of a clean recording of FOLDER (one channel, at its own rate; names that begin with
-"waller" are left out), brought to peaks at full scale, damaged in one way and stored as 16 or 24 bits or in floating
+a PREFIX are left out), brought to peaks at full scale, damaged in one way and stored as 16 or 24 bits or in floating
 point:
 
 cutoff    0.8 to 16 kHz (at most 0.85 of Nyquist), by the paper's FIR filter, by resampling (soxr), by a Chebyshev
@@ -30,12 +30,12 @@ import numpy as np
 import soundfile
 import soxr
 import torch
-from dev_clips import NO_ORIGINAL
+from dev_clips import add_folder, clean_files
 from outcome import exit_code
 from results import write_section
 from scipy import signal
 
-from restorer.bench.recordings import Clip, sound_files
+from restorer.bench.recordings import Clip
 from restorer.bench.speed import Machine, cpu_name
 from restorer.degradation.detect import Detector, Findings, Kind
 from restorer.errors import AudioError
@@ -69,16 +69,15 @@ class Outcome:
     misses: tuple[str, ...]
 
 
-def load(folder: Path, seconds: float) -> list[Clip]:
-    """The clean recordings, one channel of each; AudioError for a folder without any that lasts so long."""
+def load(files: Sequence[Path], seconds: float) -> list[Clip]:
+    """The clean recordings, one channel of each; AudioError if none lasts so long."""
     clips = []
-    for path in sound_files(folder):
-        if not path.name.startswith(NO_ORIGINAL):
-            samples, rate = soundfile.read(path, always_2d=True)
-            if len(samples) >= seconds * rate:
-                clips.append(Clip(path.stem, samples[:, 0], rate))
+    for path in files:
+        samples, rate = soundfile.read(path, always_2d=True)
+        if len(samples) >= seconds * rate:
+            clips.append(Clip(path.stem, samples[:, 0], rate))
     if not clips:
-        raise AudioError(f"{folder} has no clean recordings of {seconds:g} s; name another folder")
+        raise AudioError(f"{files[0].parent} has no clean recordings of {seconds:g} s; name another folder")
     return clips
 
 
@@ -261,7 +260,7 @@ def table(results: Sequence[Outcome]) -> str:
 
 def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
+    add_folder(parser)
     parser.add_argument("--cases", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--seed", type=int, default=0)
@@ -270,7 +269,7 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
 
 
 def run(given: argparse.Namespace) -> None:
-    clips = load(given.folder, given.seconds)
+    clips = load(clean_files(given.folder, given.exclude), given.seconds)
     results = []
     for outcome in outcomes(clips, given.cases, given.seconds, given.seed):
         print(f"{outcome.damage}: {outcome.found} of {outcome.asked}, {outcome.besides} besides", flush=True)

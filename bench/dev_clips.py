@@ -1,11 +1,11 @@
 """Quality on clean recordings, degraded here and restored: bandwidth extension, gaps, clipping.
 
-    python bench/dev_clips.py FOLDER [--prior NAME] [--tasks bwe,inpaint,declip] [--rate HZ] [--seconds N]
-        [--steps N] [--device NAME] [--seed N] [--json OUT] [--results]
+    python bench/dev_clips.py FOLDER [--exclude PREFIX ...] [--prior NAME] [--tasks bwe,inpaint,declip] [--rate HZ]
+        [--seconds N] [--steps N] [--device NAME] [--seed N] [--json OUT] [--results]
 
-Every recording of FOLDER is mixed to one channel and resampled to --rate; names that begin with "waller" are left out,
-for they have no clean original. Log-spectral distances are taken at 22.05 kHz whatever the rate. A value that misses
-its target is marked with "!". --results writes a section of RESULTS.md for each task.
+Every recording of FOLDER is mixed to one channel and resampled to --rate; those whose names begin with a PREFIX are
+left out, such as those that are no clean originals. Log-spectral distances are taken at 22.05 kHz whatever the rate. A
+value that misses its target is marked with "!". --results writes a section of RESULTS.md for each task.
 """
 
 import argparse
@@ -18,11 +18,12 @@ from pathlib import Path
 
 import numpy as np
 from dev_measures import TASKS, Restorers, Result, evaluate
+from outcome import exit_code
 from results import write_section
 
 from restorer.bench.recordings import Clip, load_clip, sound_files
 from restorer.bench.speed import describe
-from restorer.errors import RestorerError, UsageError
+from restorer.errors import UsageError
 from restorer.metrics.signals import Signal
 from restorer.prior import Prior, load_prior
 from restorer.restoration.settings import BWE, DECLIP, INPAINT, Settings
@@ -30,7 +31,6 @@ from restorer.restoration.stream import restore
 from restorer.restoration.task import BandwidthExtension, Declipping, Inpainting, Task
 from restorer.shipped import DEFAULT_PRIOR
 
-NO_ORIGINAL = "waller"
 # Bandwidth extension by cutoff in Hz: the ratio of distances that counts as half, and as clearly below.
 LSD_RATIO = {1000.0: 0.5, 3000.0: 0.8}
 
@@ -116,14 +116,29 @@ TABLES = {
 }
 
 
-def load_clips(folder: Path, sample_rate: int, seconds: float | None = None) -> list[Clip]:
-    """The clean recordings of a folder, the mean of their channels, at `sample_rate`; `seconds`: only their middle.
+def add_folder(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `clean_files`."""
+    parser.add_argument("folder", type=Path)
+    leaves_out = "leave out recordings whose names begin so; repeatable"
+    parser.add_argument("--exclude", metavar="PREFIX", action="append", default=[], help=leaves_out)
 
-    Raises UsageError if the folder is missing or has none, AudioError if one cannot be read.
+
+def clean_files(folder: Path, exclude: Sequence[str]) -> list[Path]:
+    """The clean recordings of a folder: all but those whose names begin with one of `exclude`.
+
+    Raises UsageError if the folder is missing or has none.
     """
-    files = [file for file in sound_files(folder) if not file.name.startswith(NO_ORIGINAL)]
+    files = [file for file in sound_files(folder) if not file.name.startswith(tuple(exclude))]
     if not files:
-        raise UsageError(f"{folder} has no clean recording, only {NO_ORIGINAL}...: name a folder that has")
+        raise UsageError(f"{folder} holds only what --exclude leaves out; exclude less, or name another folder")
+    return files
+
+
+def load_clips(files: Sequence[Path], sample_rate: int, seconds: float | None = None) -> list[Clip]:
+    """Clean recordings, the mean of their channels, at `sample_rate`; `seconds`: only their middle.
+
+    Raises AudioError if one cannot be read.
+    """
     return [load_clip(file, seconds, sample_rate) for file in files]
 
 
@@ -203,7 +218,7 @@ def report(results: Sequence[Result], settings: dict[str, object]) -> str:
 
 def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
+    add_folder(parser)
     parser.add_argument("--prior", default=DEFAULT_PRIOR, help="name or path (default: %(default)s)")
     parser.add_argument("--tasks", default=",".join(TASKS))
     parser.add_argument("--rate", type=int, default=44100, help="sample rate of the clips in Hz (default: %(default)s)")
@@ -223,7 +238,7 @@ def run(
     tasks = given.tasks.split(",")
     if not set(tasks) <= set(TASKS):
         raise UsageError(f"tasks {given.tasks!r}: give some of {','.join(TASKS)}")
-    clips = load_clips(given.folder, given.rate, given.seconds)
+    clips = load_clips(clean_files(given.folder, given.exclude), given.rate, given.seconds)
     results: list[Result] = []
     for task in tasks:
         print(header(task), flush=True)
@@ -249,19 +264,18 @@ def section(task: str, results: Sequence[Result], given: argparse.Namespace) -> 
     return "\n".join([what, "", "```", *(line.rstrip() for line in lines), "```"])
 
 
+def measure(given: argparse.Namespace) -> None:
+    """`run` with the prior that is asked for."""
+    prior = load_prior(given.prior, given.device)
+
+    def record(task: str, results: Sequence[Result]) -> None:
+        write_section(f"Dev clips: {task}", section(task, results, given), describe(prior))
+
+    run(given, engine_restorers(prior, given.seed, given.steps), record if given.results else None)
+
+
 def main(words: Sequence[str] | None = None) -> int:
-    given = arguments(words)
-    try:
-        prior = load_prior(given.prior, given.device)
-
-        def record(task: str, results: Sequence[Result]) -> None:
-            write_section(f"Dev clips: {task}", section(task, results, given), describe(prior))
-
-        run(given, engine_restorers(prior, given.seed, given.steps), record if given.results else None)
-    except RestorerError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    return 0
+    return exit_code(lambda: measure(arguments(words)))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Every format in, and what comes out of it: as ffprobe and soxi see both, not our own readers.
+"""Every format in, and what comes out of it: as ffprobe sees both, not our own readers.
 
     python bench/formats.py [--results]
 

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import symusic
+from outcome import exit_code
 
 from restorer.errors import RestorerError, UsageError
 from restorer.training.score import Performance, performances
@@ -74,7 +75,7 @@ def evenly(pieces: Sequence[Performance], count: int, seconds: float) -> list[Pe
     return [long[round((index + 0.5) * len(long) / count - 0.5)] for index in range(count)]
 
 
-def main(words: Sequence[str] | None = None) -> int:
+def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("midi", type=Path)
     parser.add_argument("--soundfont", type=Path, required=True)
@@ -82,24 +83,26 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--count", type=int, default=10)
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--rate", type=int, default=44100)
-    given = parser.parse_args(words)
-    try:
-        if shutil.which("fluidsynth") is None:
-            raise UsageError("fluidsynth is not installed; `apt-get install fluidsynth` brings it")
-        if not given.soundfont.is_file():
-            raise UsageError(
-                f"--soundfont {given.soundfont} does not exist; `apt-get install fluid-soundfont-gm` brings "
-                "/usr/share/sounds/sf2/FluidR3_GM.sf2"
-            )
-        given.out.mkdir(parents=True, exist_ok=True)
-        for piece in evenly(performances(given.midi, "test"), given.count, given.seconds):
-            wave = given.out / f"{Path(piece.name).parent.name}-{Path(piece.name).stem}.wav"
-            render(excerpt(piece, given.seconds), given.soundfont, given.seconds, given.rate, wave)
-            print(wave)
-    except RestorerError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    return 0
+    return parser.parse_args(words)
+
+
+def run(given: argparse.Namespace) -> None:
+    if shutil.which("fluidsynth") is None:
+        raise UsageError("fluidsynth is not installed; `apt-get install fluidsynth` brings it")
+    if not given.soundfont.is_file():
+        raise UsageError(
+            f"--soundfont {given.soundfont} does not exist; `apt-get install fluid-soundfont-gm` brings "
+            "/usr/share/sounds/sf2/FluidR3_GM.sf2"
+        )
+    given.out.mkdir(parents=True, exist_ok=True)
+    for piece in evenly(performances(given.midi, "test"), given.count, given.seconds):
+        wave = given.out / f"{Path(piece.name).parent.name}-{Path(piece.name).stem}.wav"
+        render(excerpt(piece, given.seconds), given.soundfont, given.seconds, given.rate, wave)
+        print(wave)
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    return exit_code(lambda: run(arguments(words)))
 
 
 if __name__ == "__main__":

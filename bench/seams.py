@@ -1,6 +1,7 @@
 """Whether the joints between windows show, and whether the result depends on how the windows were run.
 
-    python bench/seams.py FOLDER [--seconds 60] [--cutoff 1k] [--prior NAME] [--steps N] [--device NAME] [--results]
+    python bench/seams.py FOLDER [--exclude PREFIX ...] [--seconds 60] [--cutoff 1k] [--prior NAME] [--steps N]
+        [--device NAME] [--results]
 
 Each clean recording of FOLDER, joined with those after it until they last --seconds, is low-passed by the paper's
 filter and restored by bwe at the prior's rate. Two measures of the band above the cutoff, in dB, each less the
@@ -19,12 +20,11 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
-from dev_clips import load_clips
+from dev_clips import add_folder, clean_files, load_clips
 from outcome import exit_code
 from results import write_section
 
@@ -190,7 +190,7 @@ def verdict(agreement: Agreement) -> str:
 
 def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
+    add_folder(parser)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--cutoff", type=parse_frequency, default="1k")
     parser.add_argument("--prior", default=DEFAULT_PRIOR, help="name or path (default: %(default)s)")
@@ -210,7 +210,8 @@ def run(given: argparse.Namespace) -> None:
 
     results: list[Seams] = []
     agreement: Agreement | None = None
-    for recording in recordings(load_clips(given.folder, rate), given.seconds):
+    clips = load_clips(clean_files(given.folder, given.exclude), rate)
+    for recording in recordings(clips, given.seconds):
         damaged = low_passed(recording.samples, rate, given.cutoff)
         usual = restored(damaged, BATCH)
         results.append(measured(recording, usual, prior.length, given.cutoff))

@@ -1,7 +1,7 @@
 """How much quality another evaluation of the network buys: log-spectral distance and likeness over their number.
 
-    python bench/steps.py FOLDER [--steps 2 3 4 5 7 10 14 20 35 69] [--seconds 5] [--rate HZ] [--prior NAME]
-        [--device NAME] [--seed N] [--results]
+    python bench/steps.py FOLDER [--exclude PREFIX ...] [--steps 2 3 4 5 7 10 14 20 35 69] [--seconds 5] [--rate HZ]
+        [--prior NAME] [--device NAME] [--seed N] [--results]
 
 The middle --seconds of every clean recording of FOLDER, low-passed as `bench/dev_clips.py` does and with its gaps of
 half a second, restored by the presets but for their steps. --results writes a section of RESULTS.md and the curve,
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from dev_clips import engine_restorers, load_clips
+from dev_clips import add_folder, clean_files, engine_restorers, load_clips
 from dev_measures import CUTOFFS_HZ, GAPS_S, Bwe, Clip, Inpaint, evaluate_bwe, evaluate_inpaint
 from outcome import exit_code
 from results import write_section
@@ -111,7 +111,7 @@ def draw(points: Sequence[Point], path: Path) -> None:
 
 def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
+    add_folder(parser)
     parser.add_argument("--steps", type=int, nargs="+", default=STEPS)
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--rate", type=int, default=44100)
@@ -123,7 +123,7 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
 
 
 def run(given: argparse.Namespace) -> None:
-    clips = load_clips(given.folder, given.rate, given.seconds)
+    clips = load_clips(clean_files(given.folder, given.exclude), given.rate, given.seconds)
     prior = load_prior(given.prior, given.device)
     points = []
     for n_steps in given.steps:

@@ -12,12 +12,12 @@ load_prior, read_card, generate   the model of music, and what it plays by itsel
 The floors, from the top; each imports only from those below:
 
     cli                                   the shell command: words to values, errors to one line
-    training, bench                       making priors; timing them
+    training, bench                       making priors; how fast and how good they are
     restoration                           a recording from file to file: windows, stages, engine, jobs, plans
     prior                                 weights on disk <-> a denoiser
     network, diffusion, classical         networks; sampling and guidance; what needs no prior
     degradation, metrics                  what a recording may have suffered; how well it was undone
-    dsp, audio                            transforms and filters; sound files and pipes
+    dsp, audio, digest, shipped           transforms and filters; sound files and pipes; hashes; the weights within
     errors, hush                          what goes wrong, in one line; standard error, which decoders share
 
 Names are imported when they are first used, so that importing the package costs nothing.

@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from restorer.audio.whole import whole_file
 from restorer.diffusion.denoiser import Preconditioned
 from restorer.dsp.expected_floor import Floors
 from restorer.dsp.known import Known
@@ -158,13 +159,12 @@ class Prior(nn.Module):
         return self.whitening.taps.device
 
     def save(self, path: Path, facts: dict[str, Any]) -> None:
-        """Writes the weights and the card with `facts` atomically."""
+        """Writes the weights and the card with `facts`, whole or not at all. Raises WeightsError if it cannot."""
         card = replace(self.card, name=path.stem, facts=facts)
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
-        partial = path.with_suffix(".partial")
-        save_file(tensors, partial, metadata={"format": FORMAT, "card": json.dumps(asdict(card))})
-        partial.chmod(0o644)  # safetensors writes for the owner alone
-        partial.replace(path)
+        with whole_file(path, WeightsError, "choose another place, or make room", (SafetensorError,)) as partial:
+            save_file(tensors, partial, metadata={"format": FORMAT, "card": json.dumps(asdict(card))})
+            partial.chmod(0o644)  # safetensors writes for the owner alone
 
 
 def new_prior(preset: str, taps: Tensor | None = None) -> Prior:

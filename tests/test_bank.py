@@ -11,6 +11,8 @@ import pytest
 import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 from restorer.errors import AudioError, UsageError
 from restorer.training.bank import LEAD_S, build_bank, load_bank, note_file, note_number, save_bank, trimmed
@@ -18,6 +20,7 @@ from restorer.training.soundfont import PITCHES, record_notes
 
 RATE = 22050
 FACTS = {"name": "sines", "licence": "CC0"}
+LIST = (2).to_bytes(8, "little") + b"[]"
 
 
 def decaying(
@@ -110,11 +113,24 @@ def test_refuses_a_folder_without_notes(tmp_path: Path) -> None:
         build_bank(tmp_path, tmp_path / "bank.safetensors", **FACTS)
 
 
-@pytest.mark.parametrize("content", [b"", b"RIFF and more than eight bytes", (10**12).to_bytes(8, "little") + b"{}"])
+@pytest.mark.parametrize(
+    "content", [b"", b"RIFF and more than eight bytes", (10**12).to_bytes(8, "little") + b"{}", LIST]
+)
 def test_refuses_what_is_no_bank(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "bank.safetensors"
     path.write_bytes(content)
     with pytest.raises(AudioError, match="not a sample bank"):
+        load_bank(path)
+
+
+def test_refuses_a_bank_whose_samples_are_of_another_kind(tmp_path: Path) -> None:
+    """Integers of 64 bits taken for those of 16 would be noise."""
+    path = tmp_path / "bank.safetensors"
+    save_bank(path, [decaying(440)], np.array([69]), np.array([64]), RATE, **FACTS)
+    with safe_open(path, "numpy") as file:
+        metadata, arrays = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    save_file(arrays | {"samples": arrays["samples"].astype(np.int64)}, path, metadata)
+    with pytest.raises(AudioError, match="no sample bank: it holds samples as I64, not I16; build it again"):
         load_bank(path)
 
 
@@ -127,6 +143,23 @@ def test_refuses_a_note_that_cannot_be_heard(tmp_path: Path, content: bytes | No
         path.write_bytes(content)
     with pytest.raises(AudioError, match="note 69 layer 1"):
         build_bank(tmp_path, tmp_path / "bank.safetensors", **FACTS)
+
+
+@pytest.mark.parametrize("kept", [0, 100, 1000])
+def test_refuses_an_archive_that_is_none_or_is_torn(folder: Path, tmp_path: Path, kept: int) -> None:
+    torn = (folder / "more.tgz").read_bytes()[:kept] or b"no archive"
+    (folder / "more.tgz").write_bytes(torn)
+    with pytest.raises(AudioError, match=r"more\.tgz .*take it out of the folder$"):
+        build_bank(folder, tmp_path / "bank.safetensors", sample_rate=RATE, **FACTS)
+
+
+def test_refuses_a_place_where_no_bank_can_be_written(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    before = sorted(tmp_path.rglob("*"))
+    for out in (Path("/proc/bank.safetensors"), tmp_path / "file" / "bank.safetensors"):
+        with pytest.raises(AudioError, match=f"{out} cannot be written"):
+            build_bank(folder, out, sample_rate=RATE, **FACTS)
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 @given(st.integers(12, 119), st.integers(1, 16))

@@ -10,7 +10,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import signal
 from torch import Tensor
 
 from restorer.degradation import (
@@ -24,7 +23,6 @@ from restorer.degradation import (
     has_consistency,
     require_consistency,
 )
-from restorer.dsp.filters import CROSSOVER_DB
 from restorer.errors import UsageError
 from tests.laws import (
     assert_close,
@@ -42,10 +40,8 @@ DOUBLE = 1e-12  # float64 rounding of FFTs and sums over a few thousand samples
 SINGLE = 1e-6  # the same in float32
 
 LOWPASSES = {
-    "kaiser": LowPass.kaiser(1000, RATE),
-    "chebyshev": LowPass.chebyshev(1000, RATE, 6, 0.05),
-    "biquad": LowPass.biquad(1000, RATE),
-    "resampling": LowPass.resampling(2000, RATE),
+    "sharp": LowPass.kaiser(1000, RATE),
+    "gentle": LowPass.kaiser(1000, RATE, order=100),
 }
 SPANS = ((100, 130), (400, 401), (900, 1500))
 EXACT_GAPS = Gaps(SPANS, fade=0)
@@ -79,7 +75,7 @@ class TestLinearity:
         assert_linear_adjoint(EXACT_GAPS, noise(2, 2000, 1), DOUBLE)
 
     def test_gaps_then_lowpass(self) -> None:
-        assert_linear_adjoint(Composed(EXACT_GAPS, LOWPASSES["kaiser"]), noise(2, 2000, 1), DOUBLE)
+        assert_linear_adjoint(Composed(EXACT_GAPS, LOWPASSES["sharp"]), noise(2, 2000, 1), DOUBLE)
 
 
 class TestGradient:
@@ -195,7 +191,7 @@ class TestCrossover:
 
     def test_agreeing_signals_are_left_alone(self) -> None:
         x = noise(1, 4000, 1)
-        assert_close(LOWPASSES["kaiser"].project(x, x), x, 0.0)
+        assert_close(LOWPASSES["sharp"].project(x, x), x, 0.0)
 
 
 class TestLowPass:
@@ -207,24 +203,9 @@ class TestLowPass:
             tone = torch.sin(2 * math.pi * hertz * time)[None]
             assert low <= float(A(tone)[:, inner].norm() / tone[:, inner].norm()) <= high
 
-    @pytest.mark.parametrize("up_down", [(2, 7), (10, 441)])
-    def test_resampling_equals_the_detour(self, up_down: tuple[int, int]) -> None:
-        """Against SciPy's polyphase resampler, with the same windowed sinc drawn at its own rate."""
-        up, down = up_down
-        target = RATE * up / down
-        edges = 0.9 * target / 2, target / 2
-        n_taps, beta = signal.kaiserord(CROSSOVER_DB, (edges[1] - edges[0]) / (RATE * up / 2))
-        taps = signal.firwin(n_taps | 1, sum(edges) / 2, window=("kaiser", beta), fs=RATE * up)
-        x = noise(1, 441 * 40, 1)
-        detour = signal.resample_poly(signal.resample_poly(x[0].numpy(), up, down, window=taps), down, up, window=taps)
-        y = LowPass.resampling(target, RATE)(x)
-        inner = slice(6000, 11000)
-        # White noise loses 20 log10 sqrt(share of the band) in y; -80 dB of images then weigh that much more.
-        assert_close(y[:, inner], torch.from_numpy(detour)[None, : x.shape[-1]][:, inner], 1e-4 / math.sqrt(up / down))
-
 
 class TestLevelAndTime:
-    ALL = (*LOWPASSES.values(), *POINTWISE.values(), Composed(EXACT_CLIP, EXACT_GAPS, LOWPASSES["biquad"]))
+    ALL = (*LOWPASSES.values(), *POINTWISE.values(), Composed(EXACT_CLIP, EXACT_GAPS, LOWPASSES["gentle"]))
 
     @pytest.mark.parametrize("gain", [0.25, 3.7, torch.tensor([[0.1], [2.0]])], ids=["0.25", "3.7", "per item"])
     @pytest.mark.parametrize(
@@ -237,8 +218,7 @@ class TestLevelAndTime:
 
     @pytest.mark.parametrize("A", LOWPASSES.values(), ids=LOWPASSES)
     def test_lowpass_on(self, A: LowPass) -> None:
-        # Longer than the responses; what is left of the infinite ones is below 1e-6.
-        assert_on_agrees(A, noise(1, 20000, 1), [0, 4097, 7000], 8192, edge=len(A.taps), tolerance=1e-6)
+        assert_on_agrees(A, noise(1, 20000, 1), [0, 4097, 7000], 8192, edge=len(A.taps), tolerance=DOUBLE)
 
     @pytest.mark.parametrize("A", POINTWISE.values(), ids=POINTWISE)
     def test_pointwise_on(self, A: Projectable) -> None:
@@ -292,17 +272,17 @@ class TestComposed:
 
     def test_of_one_lowpass_keeps_its_crossover(self) -> None:
         x, y = noise(1, 3000, 1), noise(1, 3000, 2)
-        A = LOWPASSES["kaiser"]
+        A = LOWPASSES["sharp"]
         assert_close(Composed(A).project(x, y), A.project(x, y), 0.0)
 
     @pytest.mark.parametrize(
         "A",
         [
-            Composed(HardClip.symmetric(0.3), LOWPASSES["kaiser"]),
-            Composed(EXACT_GAPS, LOWPASSES["biquad"]),
-            Composed(LOWPASSES["kaiser"], LOWPASSES["kaiser"]),
-            Composed(EXACT_GAPS, Composed(EXACT_CLIP, LOWPASSES["kaiser"])),
-            InDomain(Composed(EXACT_GAPS, LOWPASSES["kaiser"]), lambda x: x, lambda x: x),
+            Composed(HardClip.symmetric(0.3), LOWPASSES["sharp"]),
+            Composed(EXACT_GAPS, LOWPASSES["gentle"]),
+            Composed(LOWPASSES["sharp"], LOWPASSES["sharp"]),
+            Composed(EXACT_GAPS, Composed(EXACT_CLIP, LOWPASSES["sharp"])),
+            InDomain(Composed(EXACT_GAPS, LOWPASSES["sharp"]), lambda x: x, lambda x: x),
         ],
         ids=["clip, lowpass", "gaps, lowpass", "lowpass twice", "nested", "in domain"],
     )
@@ -428,20 +408,10 @@ class TestRefusals:
         with pytest.raises(UsageError, match=r"clip tolerance 0\.2: must be below the clip levels.*choose a smaller"):
             HardClip(-0.1, 0.5, tolerance=0.2)
 
-    @pytest.mark.parametrize(
-        "build",
-        [
-            lambda cutoff: LowPass.kaiser(cutoff, RATE),
-            lambda cutoff: LowPass.chebyshev(cutoff, RATE, 6, 0.05),
-            lambda cutoff: LowPass.biquad(cutoff, RATE),
-            lambda cutoff: LowPass.resampling(2 * cutoff, RATE),
-        ],
-        ids=LOWPASSES,
-    )
     @pytest.mark.parametrize("cutoff", [0.0, -1.0, 11025.0, math.nan])
-    def test_cutoff(self, build, cutoff: float) -> None:  # type: ignore[no-untyped-def]
+    def test_cutoff(self, cutoff: float) -> None:
         with pytest.raises(UsageError, match=rf"cutoff {cutoff:g} Hz: must lie above 0 .*; choose a lower cutoff"):
-            build(cutoff)
+            LowPass.kaiser(cutoff, RATE)
 
 
 @pytest.mark.parametrize("A", [*LOWPASSES.values(), *POINTWISE.values()], ids=[*LOWPASSES, *POINTWISE])

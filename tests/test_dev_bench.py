@@ -128,16 +128,26 @@ def test_folder_to_table_and_json(clip, tmp_path, capsys):
     folder.mkdir()
     stereo = np.stack([clip.samples, clip.samples], axis=1) / 4
     soundfile.write(folder / "tones.wav", stereo, RATE, subtype="FLOAT")
-    soundfile.write(folder / "waller_old.wav", stereo, RATE)
-    given = dev_clips.arguments([str(folder), "--json", str(tmp_path / "out.json"), "--seconds", "5"])
+    for name in ("worn cylinder.wav", "shellac.wav"):
+        soundfile.write(folder / name, stereo, RATE)
+    words = ["--exclude", "worn", "--exclude", "shell", "--json", str(tmp_path / "out.json"), "--seconds", "5"]
+    given = dev_clips.arguments([str(folder), *words])
     dev_clips.run(given, Restorers(unchanged, unchanged, unchanged))
     printed = capsys.readouterr().out
-    assert [printed.count(word) for word in ["bwe: clip", "inpaint: clip", "declip: clip", "waller"]] == [1, 1, 1, 0]
+    assert [printed.count(word) for word in ["bwe: clip", "inpaint: clip", "declip: clip"]] == [1, 1, 1]
+    assert "worn" not in printed
+    assert "shell" not in printed
     assert "1.00!" in printed  # the ratio of distances misses its target
     written = json.loads((tmp_path / "out.json").read_text())
     assert [result["task"] for result in written["results"]] == ["bwe"] * 2 + ["inpaint"] * 2 + ["declip"] * 2
     assert [mean["clips"] for mean in written["means"]] == [1] * 6
     assert written["means"][4]["sdr_in"] == pytest.approx(3, abs=0.01)
+
+
+def test_a_folder_of_which_nothing_is_left_is_refused(tmp_path):
+    (tmp_path / "shellac.wav").touch()
+    with pytest.raises(UsageError, match="holds only what --exclude leaves out; exclude less"):
+        dev_clips.clean_files(tmp_path, ["shell"])
 
 
 def test_means_are_over_clips_and_of_magnitudes_for_errors(clip):

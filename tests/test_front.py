@@ -111,7 +111,9 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("wrong", [{"method": "foo"}, {"guidance": "foo"}, {"sampler": "euler"}, {"n_steps": -1}])
+@pytest.mark.parametrize(
+    "wrong", [{"method": "foo"}, {"guidance": "foo"}, {"sampler": "euler"}, {"n_steps": -1}, {"churn": -1}]
+)
 def test_settings_that_no_one_knows_are_refused(wrong):
     with pytest.raises(UsageError, match=str(*wrong.values())):
         replace(BWE, **wrong)
@@ -131,6 +133,7 @@ def test_an_array_that_is_no_recording_is_refused(case):
     [
         (BandwidthExtension(4000.0), "not below 4000 Hz"),
         (BandwidthExtension(0.0), "cutoff"),
+        (BandwidthExtension(1.0), "cutoff 1 Hz: must be at least 20 Hz"),
         (Inpainting(((1.0, 1.5),)), "beyond the end"),
         (Inpainting(((0.6, 0.5),)), "0.6-0.5 of the recording does not end after it begins"),
         (Inpainting(((-0.1, 0.5),)), "-0.1-0.5"),

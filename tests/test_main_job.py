@@ -9,10 +9,6 @@ import soundfile
 
 from restorer.dsp.filters import crossover_lowpass
 from restorer.metrics.levels import band_level
-from restorer.prior import load_prior
-from restorer.restoration.settings import BWE
-from restorer.restoration.stream import restore
-from restorer.restoration.task import BandwidthExtension
 from restorer.shipped import DEFAULT_PRIOR, find_weights
 
 MUFFLED = Path(__file__).parent / "data" / "muffled.flac"
@@ -52,18 +48,6 @@ def test_the_users_pipe_fills_the_gap_and_passes_the_rest(tmp_path: Path) -> Non
     np.testing.assert_array_equal(filled[:first], damaged[:first])
     np.testing.assert_array_equal(filled[stop:], damaged[stop:])
     assert filled[first:stop].std() > 0.1 * damaged[:first].std()
-
-
-def test_the_shipped_prior_gives_the_same_for_any_batch() -> None:
-    """To 1e-4 of full scale; bfloat16 convolutions of another batch size may add up in another order."""
-    sound, rate = soundfile.read(MUFFLED, frames=5 * 44100, always_2d=True)
-    prior = load_prior()
-    settings = BWE.__class__(n_steps=2)
-    alone, some, many = (
-        restore(sound, rate, BandwidthExtension(1000), prior, settings, batch_size=size) for size in (1, 4, 8)
-    )
-    np.testing.assert_allclose(some, alone, atol=1e-4)
-    np.testing.assert_allclose(many, alone, atol=1e-4)
 
 
 def test_the_shipped_prior_has_a_card() -> None:

@@ -86,13 +86,6 @@ def test_noise_is_standard_normal():
     assert ks < 1.95 / n**0.5
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
-def test_dtype_is_honoured_and_rounds_the_same_values(dtype):
-    noise = KeyedNoise(3, [10, 20], 500, dtype=dtype)(2)
-    assert noise.dtype == dtype
-    assert torch.equal(noise, KeyedNoise(3, [10, 20], 500)(2).to(dtype))
-
-
 def test_device_is_honoured():
     assert KeyedNoise(3, [10], 500, device="meta")(2).device.type == "meta"
     assert KeyedNoise(3, [10], 500, device=torch.device("cpu"))(2).device.type == "cpu"

@@ -1,7 +1,6 @@
 """Rendered piano: pitch, time, level and release are the score's; excerpts are a function of seed and index."""
 
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +9,9 @@ import symusic
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.utils.data import DataLoader
 
-from restorer.errors import UsageError
+from restorer.errors import AudioError, UsageError
+from restorer.training import loop
 from restorer.training.bank import Bank
 from restorer.training.piano import (
     PLAIN,
@@ -35,6 +34,7 @@ from restorer.training.room import (
     recorded,
 )
 from restorer.training.score import Notes, Performance, performances, read_notes
+from restorer.training.settings import TrainSettings
 from tests.sines import one_note, sine_bank
 
 RATE = 44100
@@ -199,6 +199,27 @@ def test_pedal_holds_and_a_new_stroke_ends(tmp_path: Path) -> None:
     assert read.stop_s.tolist() == pytest.approx([1.0, 2.0, 2.0, 3.5], abs=0.001)
 
 
+def test_a_note_sounds_as_long_as_any_of_the_pedals_of_several_tracks_is_down(tmp_path: Path) -> None:
+    path = tmp_path / "a.mid"
+    write_midi(path, [(4.0, 1.0, 60, 64), (10.5, 0.5, 62, 64)], [(0.0, 127), (10.0, 0)])
+    score = symusic.Score(str(path))
+    short = symusic.Track("left hand")
+    for time, value in ((2.0, 127), (3.0, 0)):
+        short.controls.append(symusic.ControlChange(round(960 * time), 64, value))
+    short.notes.append(symusic.Note(round(960 * 2.1), 96, 64, 64))
+    score.tracks.append(short)
+    score.dump_midi(str(path))
+    read = read_notes(path)
+    assert dict(zip(read.pitch, read.stop_s, strict=True)) == pytest.approx({64: 10, 60: 10, 62: 11}, abs=0.001)
+
+
+@pytest.mark.parametrize("content", [b"", b"no MIDI at all", b"MThd\0\0\0\6\0\1\0\1\1\xe0MTrk\0\0\1\0\0\x90\x40"])
+def test_refuses_what_is_no_midi_file_by_its_name(corpus: Path, content: bytes) -> None:
+    (corpus / "giantmidi" / "4.mid").write_bytes(content)
+    with pytest.raises(AudioError, match=r"giantmidi/4\.mid is no MIDI file .*; take it out of the corpus$"):
+        performances(corpus, "train")
+
+
 def test_one_stroke_on_two_tracks_is_one_note(tmp_path: Path) -> None:
     write_midi(tmp_path / "a.mid", [(0.0, 0.5, 60, 64), (0.01, 0.5, 60, 90), (0.01, 0.5, 62, 90)])
     assert read_notes(tmp_path / "a.mid").pitch.tolist() == [60, 62]
@@ -312,7 +333,7 @@ def excerpts(bank: Bank, corpus: Path) -> PianoExcerpts:
 
 
 def test_an_excerpt_is_a_function_of_seed_and_index(bank: Bank, corpus: Path, excerpts: PianoExcerpts) -> None:
-    again = PianoExcerpts([bank], performances(corpus, "train"), 16384, RATE, 5, start=70)
+    again = PianoExcerpts([bank], performances(corpus, "train"), 16384, RATE, 5)
     other = PianoExcerpts([bank], performances(corpus, "train"), 16384, RATE, 6)
     for index in (3, 0, 3):
         assert np.array_equal(excerpts.excerpt(index), again.excerpt(index))
@@ -329,23 +350,13 @@ def test_excerpts_are_sound(excerpts: PianoExcerpts) -> None:
         assert 0 < np.abs(audio).max() < 1
 
 
-def test_excerpts_go_on_from_start(excerpts: PianoExcerpts) -> None:
-    heard = list(islice(iter(excerpts), 3))
-    excerpts.start = 1
-    assert torch.equal(next(iter(excerpts)), heard[1])
-
-
 @pytest.mark.parametrize("workers", [0, 1, 2])
-def test_batches_are_the_same_for_any_number_of_workers(
-    excerpts: PianoExcerpts, workers: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(PianoExcerpts, "excerpt", lambda self, index: np.array([index], np.float32))
-    excerpts.start, excerpts.block = 10, 4
-    loader = DataLoader(
-        excerpts, batch_size=4, num_workers=workers, multiprocessing_context="fork" if workers else None
-    )
-    batches = [batch[:, 0].tolist() for batch in islice(loader, 5)]
-    assert batches == [[10 + 4 * i + k for k in range(4)] for i in range(5)]
+def test_batches_are_those_of_their_step_for_any_number_of_workers(excerpts: PianoExcerpts, workers: int) -> None:
+    """So a training that stopped before step 10 goes on as if it had not."""
+    batches = loop._batches(excerpts, TrainSettings(batch_size=2, workers=workers), 10, 0, 1, torch.device("cpu"))
+    for first in (20, 22, 24):
+        expected = np.stack([excerpts.excerpt(first), excerpts.excerpt(first + 1)])
+        assert np.array_equal(next(batches), expected)
 
 
 def test_augmentations_differ(bank: Bank) -> None:

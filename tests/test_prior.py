@@ -2,10 +2,11 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -96,12 +97,18 @@ def test_a_save_that_fails_leaves_the_file_before(prior, saved, monkeypatch):
 
     def full(tensors, path, metadata):
         path.write_bytes(b"half a fi")
-        raise OSError("no space left on device")
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
 
     monkeypatch.setattr(restorer.prior, "save_file", full)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(WeightsError, match=r"mine\.safetensors cannot be written \(I/O error: No space left"):
         prior.save(saved, {"steps": 13})
     assert saved.read_bytes() == before
+    assert [path.name for path in saved.parent.iterdir()] == ["mine.safetensors"]
+
+
+def test_refuses_a_place_where_no_weights_can_be_written(prior):
+    with pytest.raises(WeightsError, match=r"^/proc/mine\.safetensors cannot be written .*; choose another place"):
+        prior.save(Path("/proc/mine.safetensors"), {})
 
 
 def test_shipped_weights_load_by_name(saved, monkeypatch):

@@ -10,7 +10,7 @@ from restorer.errors import UsageError
 from restorer.restoration.damage import LostPeaks, Several, damage_of
 from restorer.restoration.fit import require_fit
 from restorer.restoration.settings import Settings
-from restorer.restoration.stream import restore
+from restorer.restoration.stream import RestoringStream, restore
 from restorer.restoration.task import BandwidthExtension, Declipping, Inpainting, Part, Repair, gaps_of, joined
 from tests.tiny import WhitePrior
 
@@ -121,13 +121,15 @@ def test_one_part_needs_no_composition() -> None:
     assert isinstance(damage_of(Repair((Declipping(0.2),)), RATE, RATE), LostPeaks)
 
 
-def test_the_result_does_not_depend_on_the_blocks_it_came_in() -> None:
-    parts = BandwidthExtension(1500.0), Inpainting(GAPS_S)
+@pytest.mark.parametrize("lost", [BandwidthExtension(1500.0), Declipping(THRESHOLD)])
+@pytest.mark.parametrize("n_blocks", [2, 10, 100])
+def test_the_result_does_not_depend_on_the_blocks_it_came_in(lost: Part, n_blocks: int) -> None:
+    parts = lost, Inpainting(GAPS_S)
     y = damaged(music(), parts)
-    whole = repaired(y, parts)
-    task = Repair(parts)
-    again = restore(y[:, None], RATE, task, WhitePrior(), QUICK, batch_size=3)[:, 0]  # type: ignore[arg-type]
-    np.testing.assert_allclose(again, whole, atol=1e-6)
+    cuts = np.sort(np.random.default_rng(n_blocks).integers(0, y.size, n_blocks - 1))
+    stream = RestoringStream(Repair(parts), WhitePrior(), QUICK, RATE, 1)  # type: ignore[arg-type]
+    again = [*map(stream.push, np.split(y[:, None], cuts)), stream.finish()]
+    np.testing.assert_array_equal(np.concatenate(again)[:, 0], repaired(y, parts))
 
 
 def test_refuses_two_of_a_kind_and_gaps_that_are_too_long() -> None:

@@ -2,22 +2,26 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from torch import Tensor
 
-from restorer.dsp.filters import crossover_lowpass, kaiser_lowpass
+from restorer.dsp.filters import crossover_lowpass, kaiser_lowpass, sharp_lowpass
 from restorer.dsp.known import Known
 from restorer.errors import AudioError, UsageError
+from restorer.restoration.batches import OwnEngine, Rows
 from restorer.restoration.damage import widened
 from restorer.restoration.settings import BWE, DECLIP, INPAINT, Method, Settings
 from restorer.restoration.stream import RestoringStream, restore
 from restorer.restoration.task import BandwidthExtension, Declipping, Inpainting, Repair, Task
+from restorer.restoration.windows import fills
 from tests.tiny import WhitePrior
 
 RATE = 8000
 QUICK = replace(BWE, n_steps=4)
+GAPS_S = ((0.2, 0.25), (0.8, 0.85), (1.3, 1.35), (1.8, 1.85), (2.4, 2.45))
 TASKS: list[tuple[Task, Settings]] = [
     (BandwidthExtension(1000.0), QUICK),
     (Inpainting(((0.5, 0.55), (1.2, 1.35))), replace(INPAINT, n_steps=4)),
@@ -53,11 +57,28 @@ def test_blocks_do_not_matter(task: Task, settings: Settings) -> None:
     np.testing.assert_allclose(in_blocks(signal, [701, 97, 3001], task, settings), whole, atol=1e-6)
 
 
-@pytest.mark.parametrize(("task", "settings"), TASKS)
-def test_batch_size_does_not_matter(task: Task, settings: Settings) -> None:
-    signal = music(3 * RATE, channels=2)
-    alone = restored(signal, task, settings, batch_size=1)
-    np.testing.assert_allclose(restored(signal, task, settings, batch_size=8), alone, atol=1e-6)
+class Gathering(OwnEngine):
+    """Windows wait for others, as they do for a GPU. How many rows each batch had is noted."""
+
+    def __init__(self) -> None:
+        super().__init__(WhitePrior(), 8)  # type: ignore[arg-type]
+        self.room = 8
+        self.sizes: list[int] = []
+
+    def changes(self, rows: Rows, *rest: Any) -> Rows:
+        self.sizes.append(len(rows))
+        return super().changes(rows, *rest)
+
+
+@pytest.mark.parametrize("task", [BandwidthExtension(1000.0), Inpainting(GAPS_S), Declipping(0.1)])
+def test_batch_size_does_not_matter(task: Task) -> None:
+    signal, settings = music(3 * RATE, channels=2), replace(QUICK, method="diffusion")
+    engine = Gathering()
+    stream = RestoringStream(task, WhitePrior(), settings, RATE, 2, engine=engine)  # type: ignore[arg-type]
+    together = np.concatenate([stream.push(signal), stream.finish()])
+    assert max(engine.sizes) == 8
+    # To the bit on a CPU, where the network sees the rows of a batch one by one.
+    np.testing.assert_array_equal(together, restored(signal, task, settings))
 
 
 @pytest.mark.parametrize(("task", "settings"), TASKS)
@@ -172,9 +193,9 @@ def test_highs_that_fade_where_silence_begins_stay_above_the_cutoff(cutoff_hz: f
     signal = music(2 * RATE)
     signal[RATE // 2 : RATE] = 0.0
     out = restored(signal, BandwidthExtension(cutoff_hz), QUICK)
-    lows = crossover_lowpass(0.9 * cutoff_hz, RATE)
+    lows = sharp_lowpass(0.89 * cutoff_hz, 0.92 * cutoff_hz, RATE)
     change = np.convolve((out - signal)[:, 0], lows, "valid")
-    assert np.abs(change).max() < 1e-3 * np.abs(signal).max()
+    assert np.abs(change).max() < 5e-4 * np.abs(signal).max()
 
 
 def test_gaps_of_channels_make_up_those_of_the_recording() -> None:
@@ -330,6 +351,40 @@ def test_beyond_the_ends_the_image_of_a_gap_is_no_more_known_than_the_gap(gap: t
     heard = np.arange((first + stop) // 2 - 2048, (first + stop) // 2 + 2048)
     heard = np.minimum(np.maximum(heard, -1 - heard), 2 * 3 * RATE - 1 - heard)  # mirrored at both ends
     assert min(unknown) >= ((first <= heard) & (heard < stop)).sum() > stop - first
+
+
+def test_a_gap_beside_a_long_one_is_not_told_as_known() -> None:
+    """The long one is filled window by window, which hear what was filled before; of the other nothing was heard."""
+    told = []
+
+    class Listening(WhitePrior):
+        def __call__(self, x: Tensor, sigma: Tensor, known: Known | None = None) -> Tensor:
+            assert known is not None
+            told.append(known.where[0].numpy())
+            return super().__call__(x, sigma, known)
+
+    short, long = (1.8, 1.9), (2.0, 3.0)
+    settings = replace(INPAINT, method="diffusion", n_steps=1)
+    restore(music(4 * RATE), RATE, Inpainting((short, long)), Listening(), settings)  # type: ignore[arg-type]
+    starts = [window.start for window in fills([(14400, 15200), (16000, 24000)], 4096)]
+    assert len(told) == len(starts) > 3
+    for start, where in zip(starts, told, strict=True):
+        first, stop = max(14400 - start, 0), max(15200 - start, 0)
+        assert not where[first:stop].any()
+
+
+@pytest.mark.parametrize("company", [(), (Declipping(0.9),)])
+def test_the_sign_of_zero_is_kept(company: tuple[Declipping, ...]) -> None:
+    signal = np.full((2 * RATE, 1), -0.0)
+    signal[::4] = 0.1
+    repaired = restored(signal, Repair((Inpainting(((1.0, 1.02),)), *company)), replace(INPAINT, n_steps=1))
+    outside = np.r_[0 : RATE - 64, round(1.02 * RATE) + 64 : 2 * RATE]
+    np.testing.assert_array_equal(np.signbit(repaired[outside]), np.signbit(signal[outside]))
+
+
+@pytest.mark.parametrize(("task", "settings"), [*TASKS, (Inpainting(((0.0, 0.05),)), INPAINT)])
+def test_of_nothing_comes_nothing(task: Task, settings: Settings) -> None:
+    assert in_blocks(np.zeros((0, 1)), [1], task, settings).shape == (0, 1)
 
 
 def test_gaps_that_meet_once_they_are_widened_are_one() -> None:

@@ -193,7 +193,7 @@ def test_resuming_goes_on_exactly(tmp_path, straight, workers):
     assert load_prior(tmp_path / "prior.safetensors").card.facts["steps"] == 3
     train(replace(SETTINGS, workers=workers), Notes, Notes, tmp_path, resume=True)
     assert same(read_state(tmp_path), read_state(straight))
-    assert (tmp_path / "state.partial").exists() is False
+    assert list(tmp_path.glob(".*.partial")) == []
     assert [row["step"] for row in rows(tmp_path)] == [1, 2, 3, 6]  # a row per checkpoint, in one table
 
 
@@ -373,6 +373,22 @@ def test_refuses_to_resume_nothing(tmp_path):
     with pytest.raises(UsageError, match=r"state\.pt is missing: nothing to resume"):
         train(SETTINGS, Notes, Notes, tmp_path / "new", resume=True)
     assert not (tmp_path / "new").exists()
+
+
+def test_a_state_that_cannot_be_written_leaves_the_one_before(tmp_path, straight, monkeypatch):
+    (tmp_path / "state.pt").write_bytes(b"before")
+    begun = state.load(SETTINGS, straight / "state.pt", torch.device("cpu"))
+    with pytest.raises(WeightsError, match=r"/proc/state\.pt cannot be written .*; make room, and go on with --resume"):
+        state.save(begun, "tiny", Path("/proc/state.pt"))
+
+    def full(saved, path):
+        path.write_bytes(b"half a fi")
+        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 704 vs 598")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(WeightsError, match=r"state\.pt cannot be written"):
+        state.save(begun, "tiny", tmp_path / "state.pt")
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("state.pt", b"before")]
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", None], ids=["empty", "garbage", "truncated"])

@@ -22,10 +22,11 @@ class Resampler:
     """A stream at one rate in, the same sound at another rate out.
 
     Laws: the blocks that `push` and `finish` return, joined, equal `resample` of the pushed blocks joined, bit for bit;
-    they are `resampled_length` long; output frame n stands at the time of input frame n * from_rate / to_rate. Up and
-    down again, the error of a sound that both rates hold is below -100 dB to 0.6 of the lower Nyquist frequency, and
-    below -69 dB to 0.9 of it, where soxr's filters droop by up to 0.01 dB (at a ratio of two they do not: -170 dB).
-    Equal rates hand the blocks through, uncopied.
+    they are `resampled_length` long, or a frame less where that rounds a half up, which soxr sometimes rounds down;
+    output frame n stands at the time of input frame n * from_rate / to_rate. Up and down again, the error of a sound
+    that both rates hold is below -100 dB to 0.6 of the lower Nyquist frequency, and below -69 dB to 0.9 of it, where
+    soxr's filters droop by up to 0.01 dB (at a ratio of two they do not: -170 dB). Equal rates hand the blocks through,
+    uncopied.
     """
 
     def __init__(self, from_rate: int, to_rate: int, channels: int) -> None:

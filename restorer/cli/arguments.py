@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from restorer.bench.severity import Severity
+from restorer.dsp import LOWEST_CUTOFF_HZ
 from restorer.errors import UsageError
 from restorer.restoration.task import merged_gaps
 
@@ -22,7 +23,7 @@ _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?", re.ASCII)
 
 
 def parse_frequency(word: str, option: str = "--cutoff") -> float:
-    """Hz, above 0.
+    """Hz, of a cutoff: at least LOWEST_CUTOFF_HZ.
 
     >>> parse_frequency("1k"), parse_frequency("1.5kHz"), parse_frequency("3000")
     (1000.0, 1500.0, 3000.0)
@@ -31,8 +32,11 @@ def parse_frequency(word: str, option: str = "--cutoff") -> float:
     if match is None:
         raise UsageError(f"{option} {word!r} is not a frequency; write it as 1k, 1.5kHz or 3000")
     frequency_hz = float(match[1]) * (1000 if match[2].lower().startswith("k") else 1)
-    if not 0 < frequency_hz < math.inf:
-        raise UsageError(f"{option} {word!r} must lie above 0 Hz; give the highest frequency that is left, such as 1k")
+    if not LOWEST_CUTOFF_HZ <= frequency_hz < math.inf:
+        raise UsageError(
+            f"{option} {word!r} must be at least {LOWEST_CUTOFF_HZ:g} Hz; give the highest frequency that is left, "
+            "such as 1k for 1000 Hz"
+        )
     return frequency_hz
 
 

@@ -36,7 +36,7 @@ def speed(
     device: DeviceOption = "auto",
     batch_size: Annotated[
         list[int] | None,
-        typer.Option(metavar="N", min=1, show_default="8", help="Windows restored at once; repeatable, to compare."),
+        typer.Option(metavar="N", min=1, show_default="8", help="Windows at once on a GPU; repeatable, to compare."),
     ] = None,
     prior: PriorOption = DEFAULT_PRIOR,
     preset: Annotated[

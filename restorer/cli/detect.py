@@ -13,14 +13,12 @@ import typer
 
 from restorer.cli.labels import write_labels
 from restorer.cli.options import Inputs, OverwriteOption
-from restorer.cli.speak import one_line, say
+from restorer.cli.speak import SOME_FAILED, one_line, say
 from restorer.errors import AudioError, RestorerError, UsageError
 from restorer.restoration.task import BandwidthExtension, Declipping, Inpainting
 
 if TYPE_CHECKING:
     from restorer.degradation.detect import Findings
-
-SOME_FAILED = 3
 
 _FEW_GAPS = 4  # are written out in the command; more go through labels or are found again
 _PLAIN = string.ascii_letters + string.digits + " ./-_"  # what stays itself between $' and '

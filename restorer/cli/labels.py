@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from restorer.errors import AudioError, UsageError
@@ -34,9 +35,17 @@ def read_labels(path: Path) -> tuple[tuple[float, float], ...]:
 
 
 def write_labels(path: Path, labels: Iterable[Label]) -> None:
-    """Replaces the file at `path`, whose folder is made. Seconds get nine digits: samples stay what they are."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(f"{start:.9f}\t{stop:.9f}\t{text}\n" for start, stop, text in labels), encoding="utf-8")
+    """Replaces the file at `path`, whose folder is made. Seconds get nine digits: samples stay what they are.
+
+    The file is written whole or not at all. Raises AudioError if it cannot be.
+    """
+    from restorer.audio.whole import whole_file
+
+    lines = [f"{start:.9f}\t{stop:.9f}\t{text}\n" for start, stop, text in labels]
+    with whole_file(path, AudioError, "choose another place by --labels") as partial:
+        with suppress(FileExistsError):  # what is no folder there, the writing finds out
+            path.parent.mkdir(parents=True)
+        partial.write_text("".join(lines), encoding="utf-8")
 
 
 def _span(line: str, place: str) -> tuple[float, float]:

@@ -56,7 +56,9 @@ XiOption = Annotated[
 ]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, metavar="N", help="Another seed, another result.")]
 DeviceOption = Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda or cuda:1.")]
-BatchOption = Annotated[int, typer.Option("--batch-size", min=1, metavar="N", help="Windows restored at once.")]
+BatchOption = Annotated[
+    int, typer.Option("--batch-size", min=1, metavar="N", help="Windows at once on a GPU; a CPU takes one.")
+]
 JobsOption = Annotated[
     int,
     typer.Option("--jobs", "-j", min=1, metavar="N", help="Files in work at once; on a GPU they share batches."),

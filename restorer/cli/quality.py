@@ -14,8 +14,7 @@ from restorer.bench.severity import SEVERITIES, TASKS, Severity
 from restorer.cli.arguments import parse_severity
 from restorer.cli.options import BatchOption, DeviceOption, Machine, PriorOption, QuietOption, SeedOption
 from restorer.cli.progress import Bar
-from restorer.cli.restoring import SOME_FAILED
-from restorer.cli.speak import one_line, say
+from restorer.cli.speak import SOME_FAILED, one_line, say
 from restorer.errors import RestorerError, UsageError
 from restorer.shipped import DEFAULT_PRIOR, find_weights
 

@@ -11,7 +11,7 @@ from restorer.cli.options import Asked, Delivery, Machine
 from restorer.cli.parts import Parts
 from restorer.cli.progress import Bar, Together
 from restorer.cli.recording import Done, Failed, Order, Outcome, Skipped, restore_recording
-from restorer.cli.speak import one_line, say
+from restorer.cli.speak import SOME_FAILED, one_line, say
 from restorer.cli.tally import Tally, require_possible
 from restorer.errors import UsageError
 from restorer.restoration.settings import preset_of
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from restorer.restoration.batches import Engine
     from restorer.restoration.plan import Job, Plan
     from restorer.restoration.stream import Progress
-
-SOME_FAILED = 3
 
 
 def restore_all(

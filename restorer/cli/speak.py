@@ -4,6 +4,9 @@ import sys
 
 from restorer.hush import audible
 
+SOME_FAILED = 3
+"""The exit code where some of several recordings failed, each of which was told of."""
+
 
 def say(line: str) -> None:
     """One line on standard error."""

@@ -33,14 +33,13 @@ class KeyedNoise:
     `noise(step)` has shape (len(starts), length); row i covers the absolute samples starts[i] up to starts[i] + length.
     Windows that overlap get the same values on their common samples, and channels that start together the same row,
     whatever else is in the batch. Seed, starts and step are any integers, also negative (seed and step modulo 2^64).
-    Values are drawn on the CPU in float32, then moved: the same on every device, and in another dtype the same rounded.
+    Values are drawn on the CPU in float32, then moved: the same on every device.
     """
 
     seed: int
     starts: Sequence[int]
     length: int
     device: torch.device | str = "cpu"
-    dtype: torch.dtype = torch.float32
 
     def __call__(self, step: int) -> Tensor:
         # Page-locked, so that the copy need not wait until a GPU has done what it was told before: while it is at work
@@ -51,7 +50,7 @@ class KeyedNoise:
         drawn = dict(zip(distinct, _THREADS.map(partial(_row, self.seed, step, self.length), distinct), strict=True))
         for row, start in zip(values.numpy(), self.starts, strict=True):
             row[:] = drawn[start]
-        return values.to(self.device, self.dtype, non_blocking=on_gpu)
+        return values.to(self.device, non_blocking=on_gpu)
 
 
 def _row(seed: int, step: int, length: int, start: int) -> Values:

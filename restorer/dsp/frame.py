@@ -52,15 +52,13 @@ class _Band:
     window: Floats
 
 
-def raster_frame(length: int, sample_rate: float, bins_per_octave: int = 64, octaves: int = 7) -> Frame:
+def raster_frame(length: int, bins_per_octave: int = 64, octaves: int = 7) -> Frame:
     """The paper's rasterised transform: every band has the same number of frames.
 
     One group, low to high: DC, bins_per_octave * octaves bins, Nyquist; (450, 704) for 65536 samples, 64 bins, 7
     octaves. Centres are geometric from Nyquist / 2**octaves to Nyquist inclusive; the last of them makes room for the
     Nyquist row by moving half-way down to its neighbour. Hann windows as wide as the distance between the neighbours.
-    `sample_rate` sets nothing but the meaning of the rows; the frame counts in FFT bins.
     """
-    del sample_rate
     nyquist = length / 2
     count = bins_per_octave * octaves
     inner = nyquist * 2.0 ** (octaves * (np.arange(count) / (count - 1) - 1))

@@ -21,19 +21,17 @@ class Mean:
     count: int
 
 
-def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Mean:
+def mean_interval(values: Sequence[float]) -> Mean:
     """The mean with Student's t interval, mean +- t(count - 1) s / sqrt(count), s with count - 1 in the denominator.
 
-    Exact for independent values that are normally distributed: in a share `confidence` of all repetitions the interval
+    Exact for independent values that are normally distributed: in a share CONFIDENCE of all repetitions the interval
     holds the true mean. A single value, and values that are not all finite, have no interval.
-    Raises UsageError without values or for a confidence outside (0, 1).
+    Raises UsageError without values.
     """
     if not values:
         raise UsageError("no values have no mean: give at least one")
-    if not 0 < confidence < 1:
-        raise UsageError(f"a confidence of {confidence:g}: give a share between 0 and 1, such as 0.95")
     x = np.asarray(values, dtype=np.float64)
     if x.size == 1 or not np.isfinite(x).all():
         return Mean(float(x.mean()), None, x.size)
-    quantile = float(t.ppf((1 + confidence) / 2, x.size - 1))
+    quantile = float(t.ppf((1 + CONFIDENCE) / 2, x.size - 1))
     return Mean(float(x.mean()), quantile * float(x.std(ddof=1)) / math.sqrt(x.size), x.size)

@@ -29,7 +29,6 @@ class CqtDiffConfig:
     """
 
     length: int = 2**16
-    sample_rate: int = 22050
     bins_per_octave: int = 64
     octaves: int = 7
     channels: tuple[int, ...] = (32, 64, 64, 128, 128, 128)
@@ -43,7 +42,7 @@ PAPER = CqtDiffConfig()
 
 def short_time_fourier(config: CqtDiffConfig = PAPER) -> ShortTimeFourier:
     """What the paper's network may be given in place of its constant-Q transform, to compare the two: 46 ms at 22.05
-    kHz, a power of two of bands and about as many coefficients."""
+    kHz, 513 bands and about as many coefficients."""
     return ShortTimeFourier(config.length, size=config.length // 64, hop=config.length // 512)
 
 
@@ -101,7 +100,7 @@ class CqtDiff(nn.Module):
 
 
 def _constant_q(config: CqtDiffConfig) -> ConstantQ:
-    return ConstantQ(raster_frame(config.length, config.sample_rate, config.bins_per_octave, config.octaves))
+    return ConstantQ(raster_frame(config.length, config.bins_per_octave, config.octaves))
 
 
 class Encoder(nn.ModuleList):

@@ -141,15 +141,15 @@ class Batches:
                 self._keep(windows[i], change)
         return [change for change in found if change is not None]
 
-    def classical(self, start: int, samples: Samples, damage: Damage) -> Change:
-        """What the damage's classical method adds to samples (time, channels) from `start` on."""
-        found = None if self._kept is None else self._kept.find(CLASSICAL, start, None)
+    def classical(self, window: Window, samples: Samples, damage: Damage) -> Change:
+        """What the damage's classical method adds to the samples of a window (time, channels), from 0 on at most."""
+        found = None if self._kept is None else self._kept.find(CLASSICAL, window.start, None)
         if found is not None:
             return found
         rows = samples.T.astype(np.float32)
-        change = self._engine.classical(rows, [start] * len(rows), damage).T
+        change = self._engine.classical(rows, [max(window.start, 0)] * len(rows), damage).T
         if self._kept is not None:
-            self._kept.keep(CLASSICAL, start, None, change)
+            self._kept.keep(CLASSICAL, window.start, None, change)
         return change
 
     def _found(self, window: Window) -> Change | None:

@@ -41,7 +41,7 @@ class ClassicalStage:
     def count(self, frames: int) -> int:
         number = 0
         for window in self._damage.windows(self._length):
-            if window.rise[0] >= frames:
+            if max(window.rise[0], 0) >= frames:
                 break
             number += 1
             if frames <= window.start + self._length:
@@ -60,7 +60,7 @@ class ClassicalStage:
         end = self._recording.end
         while (window := self._next) is not None:
             is_last = ended and end <= window.start + self._length
-            if window.rise[0] >= end or not (is_last or end > window.start + self._length):
+            if max(window.rise[0], 0) >= end or not (is_last or end > window.start + self._length):
                 break
             self._next = None if is_last else next(self._windows, None)
             self._restore(replace(window, fall=(end, end)) if is_last else window)
@@ -77,7 +77,7 @@ class ClassicalStage:
         hurts = self._damage.hurts(samples, first)
         if hurts.any():
             weights = window.weights(self._length)[first - window.start : stop - window.start]
-            change = self._batches.classical(first, samples, self._damage).astype(np.float64)
+            change = self._batches.classical(window, samples, self._damage).astype(np.float64)
             self._change.add(first, change * hurts * weights[:, None])
             self.windows_restored += 1
         self._done(1)

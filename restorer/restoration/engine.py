@@ -27,7 +27,6 @@ def restore_windows(
     settings: Settings,
     seed: int,
     floors_db: Tensor | None = None,
-    progress: Callable[[], None] | None = None,
 ) -> Tensor:
     """What the prior adds to each window: (batch, length), to be cross-faded and added to the recording.
 
@@ -35,14 +34,13 @@ def restore_windows(
     starts: the absolute sample at which each window's inner part begins; it keys the noise and places the damage.
     floors_db: (batch, bands), the noise floors that the recording lets expect (`RecordingFloor`); None: each window's.
     No value of a window depends on its neighbours in the batch. A silent window gets nothing.
-    progress: called once per evaluation of the denoiser.
 
     On a CPU one window at a time: convolutions and FFTs there round differently for every size of a batch, which
     bfloat16 makes large enough to be measured, and they gain little from company.
     """
     if prior.device.type == "cpu" and len(starts) > 1:
         alone = [
-            restore_windows(windows[[i]], [starts[i]], damage, prior, settings, seed, floors, progress)
+            restore_windows(windows[[i]], [starts[i]], damage, prior, settings, seed, floors)
             for i, floors in enumerate([None] * len(starts) if floors_db is None else floors_db.split(1))
         ]
         return torch.cat(alone)
@@ -76,7 +74,7 @@ def restore_windows(
     if settings.n_steps > 0:
         # Faded out towards a gap: its edge is broadband, and a prior would take it for a click.
         begun = whitening(heard - missing(heard))
-        x = _sample(denoiser, begun, prior, noise, settings, corrector, progress)
+        x = _sample(denoiser, begun, prior, noise, settings, corrector)
     change = damage.confined(whitening.inverse(x) - heard, heard, placed)
     return torch.where(silent, 0.0, change / gain) + offset
 
@@ -118,7 +116,7 @@ def generate(
     for start in range(0, whole, prior.length):
         noise = KeyedNoise(seed, [start], prior.length, prior.device)
         silence = torch.zeros(1, prior.length, device=prior.device)
-        wave = prior.whitening.inverse(_sample(prior, silence, prior, noise, settings, None, progress))[0]
+        wave = prior.whitening.inverse(_sample(prior, silence, prior, noise, settings, progress=progress))[0]
         wave = wave[: whole - start]
         fade = min(prior.length // 32, len(wave) // 2)
         ramp = torch.linspace(0, 1, fade, device=prior.device)
@@ -153,8 +151,8 @@ def _sample(
     prior: Prior,
     noise: KeyedNoise,
     settings: Settings,
-    corrector: Corrector | None,
-    progress: Callable[[], None] | None,
+    corrector: Corrector | None = None,
+    progress: Callable[[], None] | None = None,
 ) -> Tensor:
     """From what there is (batch, length), drowned in noise of the highest level, down."""
     sigmas = edm_schedule(settings.n_steps, settings.sigma_min, settings.sigma_max, settings.rho) * prior.sigma_data

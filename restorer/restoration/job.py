@@ -8,6 +8,7 @@ from pathlib import Path
 
 from restorer.audio import AudioFormat, AudioReader, Samples, open_reader, open_writer
 from restorer.audio.metadata import NO_METADATA, read_metadata
+from restorer.dsp.runs import Span
 from restorer.errors import UsageError
 from restorer.prior import Prior
 from restorer.restoration.ahead import read_ahead, write_behind
@@ -18,7 +19,6 @@ from restorer.restoration.kept import Kept
 from restorer.restoration.named import identity
 from restorer.restoration.outlet import Outlet
 from restorer.restoration.place import Place, place_of
-from restorer.restoration.regions import Span
 from restorer.restoration.result import result_format
 from restorer.restoration.settings import Settings, preset_of
 from restorer.restoration.stream import Progress, RestoringStream
@@ -202,4 +202,4 @@ def _unreached(task: Task, seconds: float) -> list[str]:
 def _faults(verification: Verification) -> tuple[str, ...]:
     if verification.is_kept:
         return ()
-    return (f"never worse was not kept: {verification}, more than {verification.allowed:.3g}; keep the input",)
+    return (f"what was sound has changed: {verification}, more than {verification.allowed:.3g}; keep the input",)

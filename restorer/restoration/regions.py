@@ -2,10 +2,7 @@
 
 from collections.abc import Iterable
 
-import numpy as np
-from numpy.typing import NDArray
-
-Span = tuple[int, int]
+from restorer.dsp.runs import Span
 
 _MOST = 4096
 
@@ -40,13 +37,3 @@ class Regions:
             self._spans[-1] = first, max(stop, span[1])
         else:
             self._spans.append(span)
-
-
-def runs(mask: NDArray[np.bool_], start: int) -> list[Span]:
-    """Where a mask (frames,) is true; its first frame is `start`.
-
-    >>> runs(np.array([True, False, True, True]), 10)
-    [(10, 11), (12, 14)]
-    """
-    steps = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
-    return [(start + int(first), start + int(stop)) for first, stop in steps.reshape(-1, 2)]

@@ -20,7 +20,7 @@ class Settings:
     drowns) down to sigma_min, both times the level of the window, then 0. churn: S_churn of the Heun sampler.
     method: who restores, the prior or a classical method; auto: in each window the one that was measured to be better.
 
-    Raises UsageError for a word that is none of these and for fewer than 0 steps.
+    Raises UsageError for a word that is none of these and for fewer than 0 steps or a churn below 0.
     """
 
     method: Method = "auto"
@@ -39,6 +39,8 @@ class Settings:
                 raise UsageError(f"{name} {word!r} is unknown; choose of: {', '.join(get_args(known))}")
         if self.n_steps < 0:
             raise UsageError(f"{self.n_steps} steps: must be 0 or more")
+        if not self.churn >= 0:  # the sampler would fall to lower levels than those asked for
+            raise UsageError(f"churn {self.churn:g}: must be 0 or more; 0 leaves the Heun sampler without noise")
 
 
 BWE = Settings(n_steps=10, sigma_max=40.0)

@@ -2,15 +2,13 @@
 
 import json
 import math
-import os
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from restorer.audio import AudioFormat
-from restorer.audio.lock import hidden_name
+from restorer.audio.whole import whole_file
 from restorer.digest import file_hash
 from restorer.errors import AudioError
 from restorer.restoration.job import Report
@@ -27,16 +25,9 @@ def write_sidecar(
     """Writes `name.restorer.json` beside the report's target, whole or not at all. Raises AudioError if it cannot."""
     target = Path(report.target)
     path = sidecar_path(target)
-    # one name, so that the next run replaces what a killed one left
-    partial = path.with_name(f"{hidden_name(path.name)}.partial")
-    try:
+    with whole_file(path, AudioError, f"{target} is complete") as partial:
         known = facts(report, task, settings, seed=seed, prior=prior, version=version, command=command)
         partial.write_text(json.dumps(known, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        os.replace(partial, path)
-    except OSError as error:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise AudioError(f"{path} cannot be written ({error.strerror or error}); {target} is complete") from error
     return path
 
 

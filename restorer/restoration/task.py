@@ -12,7 +12,7 @@ Gap = tuple[float, float]
 
 @dataclass(frozen=True)
 class BandwidthExtension:
-    """Everything above cutoff_hz is missing (0 < cutoff_hz < Nyquist of the prior and of the file)."""
+    """Everything above cutoff_hz is missing (20 <= cutoff_hz < Nyquist of the prior and of the file)."""
 
     cutoff_hz: float
 

@@ -1,5 +1,6 @@
-"""Where the windows of a long recording lie, and how they are joined. In samples at the prior's rate.
+"""Where the windows of a long recording lie, and how they are joined.
 
+In samples at the rate of the stage that works in them: the prior's or, for classical methods, the recording's own.
 The ends of a window get no weight, for the transform wraps round there (the guard). Next to it neighbours overlap and
 are cross-faded linearly: noise that belongs to the place makes them agree there, so that amplitudes add, not powers.
 """

@@ -17,6 +17,7 @@ import json
 import logging
 import re
 import tarfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
@@ -27,8 +28,10 @@ import numpy as np
 import soundfile
 import soxr
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
+from restorer.audio.whole import whole_file
 from restorer.errors import AudioError, UsageError
 
 Floats = NDArray[np.float32]
@@ -76,8 +79,8 @@ def load_bank(path: Path) -> Bank:
             size = int.from_bytes(file.read(8), "little")
             header = json.loads(file.read(size))
         card = header["__metadata__"]
-        arrays = {name: _mapped(path, 8 + size, header[name]) for name in _ARRAYS}
-    except (OSError, ValueError, KeyError, MemoryError, OverflowError) as error:
+        arrays = {name: _mapped(path, 8 + size, name, header[name]) for name in _ARRAYS}
+    except (OSError, ValueError, TypeError, KeyError, MemoryError, OverflowError) as error:
         raise AudioError(f"{path} is not a sample bank ({error!r}); build one with build_bank") from error
     small = {name: np.array(value) for name, value in arrays.items() if name != "samples"}
     return Bank(path, card["name"], card["licence"], int(card["sample_rate"]), arrays["samples"], **small)
@@ -95,10 +98,14 @@ _ARRAYS = {
 _DTYPES = {"I16": np.int16, "I64": np.int64, "F32": np.float32}
 
 
-def _mapped(path: Path, start: int, entry: dict[str, Any]) -> NDArray[Any]:
-    """One array of a safetensors file, mapped; `start` is the byte where the data begin."""
+def _mapped(path: Path, start: int, name: str, entry: dict[str, Any]) -> NDArray[Any]:
+    """The array `name` of a safetensors file, mapped; `start` is the byte where the data begin. AudioError if it is of
+    another type than a bank's."""
+    kind = _ARRAYS[name]
+    if entry["dtype"] != kind:
+        raise AudioError(f"{path} is no sample bank: it holds {name} as {entry['dtype']}, not {kind}; build it again")
     begin = start + entry["data_offsets"][0]
-    return np.memmap(path, _DTYPES[entry["dtype"]], "r", begin, tuple(entry["shape"]))
+    return np.memmap(path, _DTYPES[kind], "r", begin, tuple(entry["shape"]))
 
 
 def build_bank(
@@ -109,7 +116,7 @@ def build_bank(
     Reads files named by note and layer, such as `F#2v12.ogg` (also wav, flac), as they lie there and inside `.tgz`
     archives; other files are passed over. The layers of the folder are spread evenly over the velocities 1..127.
     Channels are kept, levels too: how loud a layer is against another is the recording's. AudioError if there is no
-    such file, or a note cannot be decoded.
+    such file, one cannot be read or decoded, or the bank cannot be written.
     """
     layers: dict[tuple[int, int], bytes] = dict(_recordings(folder))
     if not layers:
@@ -137,7 +144,10 @@ def save_bank(
     name: str,
     licence: str,
 ) -> None:
-    """Writes notes, each (channels, time) in full-scale units with its onset LEAD_S after its start, as a bank."""
+    """Writes notes, each (channels, time) in full-scale units with its onset LEAD_S after its start, as a bank.
+
+    Whole or not at all; AudioError if it cannot be written.
+    """
     tiny = 1e-9  # what divides a silent note, which stays 0
     scale = np.array([max(float(np.abs(note).max()), tiny) / 32767 for note in notes], np.float32)
     steps = [np.round(note / step).astype(np.int16) for note, step in zip(notes, scale, strict=True)]
@@ -152,7 +162,8 @@ def save_bank(
         "loudness_db": np.array([_loudness_db(note, sample_rate) for note in notes], np.float32),
     }
     in_order = {key: np.ascontiguousarray(value) for key, value in arrays.items()}  # save_file writes memory as it lies
-    save_file(in_order, out, {"sample_rate": str(sample_rate), "name": name, "licence": licence})
+    with whole_file(out, AudioError, "choose another place, or make room", (SafetensorError,)) as partial:
+        save_file(in_order, partial, {"sample_rate": str(sample_rate), "name": name, "licence": licence})
 
 
 def note_number(word: str) -> tuple[int, int]:
@@ -199,16 +210,27 @@ def _loudness_db(note: Floats, sample_rate: int) -> float:
 def _recordings(folder: Path) -> Iterator[tuple[tuple[int, int], bytes]]:
     """((pitch, layer), content of the file) of all recorded notes."""
     for path in sorted(folder.rglob("*")):
-        if path.suffix in SUFFIXES and _NAME.fullmatch(path.stem):
-            yield note_number(path.stem), path.read_bytes()
-        elif path.suffix == ".tgz":
-            with tarfile.open(path) as archive:
-                for member in archive:
-                    inner = Path(member.name)
-                    if inner.suffix in SUFFIXES and _NAME.fullmatch(inner.stem):
-                        content = archive.extractfile(member)
-                        if content is not None:
-                            yield note_number(inner.stem), content.read()
+        try:
+            yield from _notes_of(path)
+        except OSError as error:
+            reason = error.strerror or error
+            raise AudioError(f"{path} cannot be read ({reason}); mend it, or take it out of the folder") from error
+        except (tarfile.TarError, EOFError, KeyError, zlib.error) as error:
+            raise AudioError(f"{path} is no whole archive; fetch it again, or take it out of the folder") from error
+
+
+def _notes_of(path: Path) -> Iterator[tuple[tuple[int, int], bytes]]:
+    """Those of a file: itself, or what an archive holds, or none."""
+    if path.suffix in SUFFIXES and _NAME.fullmatch(path.stem):
+        yield note_number(path.stem), path.read_bytes()
+    elif path.suffix == ".tgz":
+        with tarfile.open(path) as archive:
+            for member in archive:
+                inner = Path(member.name)
+                if inner.suffix in SUFFIXES and _NAME.fullmatch(inner.stem):
+                    content = archive.extractfile(member)
+                    if content is not None:
+                        yield note_number(inner.stem), content.read()
 
 
 def _decoded(content: bytes, sample_rate: int, what: str) -> Floats:

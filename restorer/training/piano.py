@@ -1,15 +1,13 @@
 """Endless piano recordings to train on: performances (MIDI) rendered from a sample bank while training."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import count
 
 import numpy as np
 import soxr
 import torch
 from numpy.typing import NDArray
 from scipy.signal import oaconvolve
-from torch.utils.data import IterableDataset, get_worker_info
 
 from restorer.errors import UsageError
 from restorer.training.bank import Bank
@@ -99,44 +97,27 @@ def _add(mix: Floats, sample: NDArray[np.int16], begin: int, stop: int, gain: fl
         mix[first:last] += sample[first - begin : last - begin] * envelope
 
 
-class PianoExcerpts(IterableDataset[torch.Tensor]):
+class PianoExcerpts:
     """Endless excerpts, (length,) float32; excerpt `index` is a function of (seed, index) alone.
 
-    Iterating gives start, start + 1, ... Workers take turns by blocks of `block` indices: with `block` the batch size
-    of the DataLoader, its batches are the same, in the same order, for any number of workers, and a training that
-    stopped after n batches goes on with start = n * block. Every folder of the corpus gets the same share, its
-    performances theirs by duration.
+    Every folder of the corpus gets the same share, its performances theirs by duration. UsageError without a bank or
+    without a performance.
     """
 
     def __init__(
-        self,
-        banks: Sequence[Bank],
-        performances: Sequence[Performance],
-        length: int,
-        sample_rate: int,
-        seed: int,
-        *,
-        start: int = 0,
-        block: int = 1,
+        self, banks: Sequence[Bank], performances: Sequence[Performance], length: int, sample_rate: int, seed: int
     ) -> None:
         if not banks or not performances:
             found = f"{len(banks)} banks and {len(performances)} performances"
             raise UsageError(f"{found} give nothing to render; at least one of each is needed")
         self.banks, self.performances = tuple(banks), tuple(performances)
-        self.length, self.sample_rate, self.seed, self.start, self.block = length, sample_rate, seed, start, block
+        self.length, self.sample_rate, self.seed = length, sample_rate, seed
         self._desk = Desk(self.banks, length, sample_rate)
         folders = [p.name.split("/")[0] for p in performances]
         durations = np.array([p.duration_s for p in performances])
         totals = {folder: durations[[f == folder for f in folders]].sum() for folder in set(folders)}
         shares = durations / np.array([totals[folder] for folder in folders])
         self._cumulative = np.cumsum(shares) / shares.sum()
-
-    def __iter__(self) -> Iterator[torch.Tensor]:
-        info = get_worker_info()
-        worker, workers = (0, 1) if info is None else (info.id, info.num_workers)
-        for first in count(self.start + worker * self.block, workers * self.block):
-            for index in range(first, first + self.block):
-                yield torch.from_numpy(self.excerpt(index))
 
     def excerpt(self, index: int) -> Floats:
         """Excerpt `index`, (length,)."""

@@ -9,7 +9,7 @@ import numpy as np
 import symusic
 from numpy.typing import NDArray
 
-from restorer.errors import UsageError
+from restorer.errors import AudioError, UsageError
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -48,8 +48,8 @@ class Performance:
 def performances(midi_root: Path, split: Split) -> list[Performance]:
     """The performances of one part of the corpus below `midi_root`, by path.
 
-    `validation.txt` and `test.txt` list theirs, a path below `midi_root` a line; the rest of
-    giantmidi/ and pop909/ trains. UsageError if the corpus or a list is not there.
+    `validation.txt` and `test.txt` list theirs, a path below `midi_root` a line; the rest of giantmidi/ and pop909/
+    trains. UsageError if the corpus or a list is not there, AudioError if a piece cannot be read.
     """
     listed: dict[str, set[str]] = {}
     for name in ("validation", "test"):
@@ -67,8 +67,14 @@ def performances(midi_root: Path, split: Split) -> list[Performance]:
 
 
 def read_notes(path: Path) -> Notes:
-    """All tracks of a MIDI file but drums, as one piano; the sustain pedal (down from 64 on) of any holds all notes."""
-    score: Any = symusic.Score(str(path), ttype="second")  # its stubs know no attributes
+    """All tracks of a MIDI file but drums, as one piano; the sustain pedal (down from 64 on) of any holds all notes.
+
+    AudioError if it cannot be read.
+    """
+    try:
+        score: Any = symusic.Score(str(path), ttype="second")  # its stubs know no attributes
+    except (RuntimeError, ValueError, OSError) as error:
+        raise AudioError(f"{path} is no MIDI file that can be read ({error}); take it out of the corpus") from error
     tracks = [track for track in score.tracks if not track.is_drum]
     columns = [track.notes.numpy() for track in tracks]
     names = ("time", "duration", "pitch", "velocity")
@@ -89,13 +95,14 @@ def read_notes(path: Path) -> Notes:
 
 
 def _pedalled(stop: Doubles, pedals: Sequence[dict[str, NDArray[np.float32]]]) -> Doubles:
-    """Note ends, held to the release of the pedal that is down at them."""
+    """Note ends, held to the last release of the pedals that are down at them."""
     if not pedals:
         return stop
     down = np.concatenate([p["time"] for p in pedals]).astype(np.float64)
     up = down + np.concatenate([p["duration"] for p in pedals])
     order = np.argsort(down, kind="stable")
-    down, up = down[order], up[order]
+    # Pedals of several tracks overlap: of those that went down before a note ends, the one that comes up last counts.
+    down, up = down[order], np.maximum.accumulate(up[order])
     last = np.searchsorted(down, stop, "right") - 1
     held: Doubles = np.where(last >= 0, np.maximum(stop, up[last]), stop)
     return held

@@ -52,7 +52,7 @@ class TrainSettings:
     warmup_steps: int = 50
     decay_share: float = 1.0
     clip_norm: float = 1.0
-    level_mean: float = -0.5
+    level_mean: float = 0.0
     level_std: float = 1.8
     loudness_std_db: float = 4.0
     ema_shape: float = 6.94

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from restorer.audio.whole import whole_file
 from restorer.dsp.whiten import design_equaliser
 from restorer.errors import UsageError, WeightsError
 from restorer.network.octave import OctaveNet
@@ -95,13 +96,12 @@ def load(settings: TrainSettings, path: Path, device: torch.device) -> State:
 
 
 def save(state: State, preset: str, path: Path) -> None:
-    """Under a temporary name first: an interruption leaves the state before."""
+    """Whole or not at all: an interruption leaves the state before. Raises WeightsError if it cannot be written."""
     saved: dict[str, Any] = {"format": FORMAT, "preset": preset, "step": state.step, "elapsed_s": state.elapsed_s}
     saved |= {"prior": state.prior.state_dict(), "average": state.average.state_dict()}
     saved |= {"optimizers": [optimizer.state_dict() for optimizer in state.optimizers]}
-    partial = path.with_suffix(".partial")
-    torch.save(saved, partial)
-    partial.replace(path)
+    with whole_file(path, WeightsError, "make room, and go on with --resume", (RuntimeError,)) as partial:
+        torch.save(saved, partial)
 
 
 def _state(settings: TrainSettings, prior: Prior, device: torch.device, pace: float = 1.0) -> State:

@@ -13,7 +13,6 @@ from scipy.fft import next_fast_len
 from torch import Tensor
 
 from restorer.training.bank import Bank
-from restorer.training.playing import Take
 from restorer.training.room import EDGE, HISS_LEVEL, LN_1000, TILT_RANGE, band_weights, octaves_of_bins
 from restorer.training.session import Desk, Recording, Session
 from restorer.training.strips import STRIP, Layout, shelf
@@ -25,7 +24,7 @@ _ROLL_OFF = 0.08  # a resampled group falls over this share below the lower of t
 class Studio:
     """Plays and records takes of `length` samples on a device, which holds all samples of the banks as 16-bit integers.
 
-    `desk` prepares what `played` plays; `record` does both.
+    `desk` prepares what `played` plays.
     """
 
     def __init__(self, banks: Sequence[Bank], length: int, sample_rate: int, device: torch.device | str) -> None:
@@ -38,18 +37,14 @@ class Studio:
         self._octaves = torch.from_numpy(octaves_of_bins(self.n, sample_rate)).to(self.device)
         self._weights = torch.from_numpy(np.stack(band_weights(self._tail, sample_rate))).to(self.device)
 
-    def record(self, takes: Sequence[Take]) -> Tensor:
+    @torch.no_grad()
+    def played(self, session: Session) -> Tensor:
         """(takes, length) float32, on the device, below full scale: what `render` makes of each take, from time 0 on.
 
         A take's sound is a function of the take, whatever its neighbours, to rounding. Its noise (the hiss, the room's
         late field) is drawn from its seed on the device, by whose kind it differs, and differs from `render`'s; so do
         the room's early reflections and the hum's harmonics.
         """
-        return self.played(self.desk.prepared(takes))
-
-    @torch.no_grad()
-    def played(self, session: Session) -> Tensor:
-        """`record` of takes that were prepared before, maybe by another process."""
         how = Recording(*self._sent(session.recording))
         noise = self._noise(session.seeds)
         spectrum = self._strings(session)

@@ -252,6 +252,15 @@ def test_a_bad_disk_for_what_is_kept_costs_nothing_but_the_resuming(tiny, album,
     assert "new.wav: finished windows could not be kept (No space left on device)" in capsys.readouterr().err
 
 
+def test_windows_that_begin_before_the_recording_are_kept_apart(tiny, tmp_path):
+    """Classical ones, around two gaps near its start: either's change is of another length."""
+    soundfile.write("in.wav", 0.1 * np.random.default_rng(0).standard_normal(32000), 8000, "PCM_16")
+    gaps = ["--gap", "0-0.05", "--gap", "1.42-1.505"]
+    assert tiny("inpaint", "in.wav", *gaps, "--out", "straight.wav") == 0
+    assert tiny("inpaint", "in.wav", *gaps, "--out", "kept.wav", "--resume") == 0
+    assert Path("kept.wav").read_bytes() == Path("straight.wav").read_bytes()
+
+
 def test_takes_are_versions_by_seeds_that_follow(tiny, album, capsys):
     words = ["album/a.wav", *WORDS, "--seed", "3"]
     assert tiny("bwe", *words, "--takes", "3", "--out", "new/", "--json") == 0

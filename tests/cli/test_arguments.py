@@ -87,7 +87,7 @@ def test_merged_gaps_cover_the_same_time_sorted_and_apart(gaps):
     assert all(one[1] < other[0] for one, other in pairwise(merged))
 
 
-@given(st.floats(0.001, 1e6).map(lambda x: round(x, 3)).filter(bool))
+@given(st.floats(20, 1e6).map(lambda x: round(x, 3)))
 def test_a_frequency_is_the_same_in_hz_and_khz(hz):
     assert parse_frequency(f"{hz:.3f}") == parse_frequency(f"{hz:.3f} Hz") == pytest.approx(hz, rel=last_bit)
     for unit in ("k", "K", "kHz", " khz"):
@@ -97,6 +97,13 @@ def test_a_frequency_is_the_same_in_hz_and_khz(hz):
 @pytest.mark.parametrize("word", ["0", "0k", "-1k", "", "k", "1m", "1kk", "nan", "inf", "1,5k", "1e3"])
 def test_what_is_no_frequency_is_refused_with_the_word(word):
     with pytest.raises(UsageError, match="--cutoff") as refusal:
+        parse_frequency(word)
+    assert repr(word) in str(refusal.value)
+
+
+@pytest.mark.parametrize("word", ["0.01", "1", "19.9Hz", "0.019k"])
+def test_a_frequency_that_nobody_hears_is_refused_with_what_was_meant(word):
+    with pytest.raises(UsageError, match="such as 1k for 1000 Hz") as refusal:
         parse_frequency(word)
     assert repr(word) in str(refusal.value)
 

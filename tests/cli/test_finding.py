@@ -144,6 +144,32 @@ def test_labels_of_a_folder_mirror_it_for_the_files_that_have_any(folder):
     assert [path.name for path in (folder / "labels").rglob("*")] == ["gaps.wav.txt"]
 
 
+def test_labels_that_cannot_be_written_do_not_keep_the_others_from_being_heard(folder, capsys):
+    (folder / "labels").write_text("a file, where a folder was meant")
+    before = contents(folder)
+    words = ["album/gaps.wav", "album/clipped.wav", "--labels", "labels"]
+    assert app.main(["detect", *words]) == 3
+    said = capsys.readouterr()
+    assert "album/clipped.wav: 5.0 s" in said.out
+    reason = "labels/gaps.wav.txt cannot be written (Not a directory); choose another place by --labels"
+    assert said.err == f"restorer: {reason}\nrestorer: 1 of 2 recordings failed\n"
+    assert contents(folder) == before
+
+
+def test_labels_are_written_whole_or_not_at_all(folder, monkeypatch, capsys):
+    (folder / "labels.txt").write_text("1.0\t2.0\tzero\n")
+    before = contents(folder)
+
+    def full(path, text, encoding):
+        path.write_bytes(b"1.0")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_text", full)
+    assert app.main(["detect", "album/gaps.wav", "--labels", "labels.txt", "--overwrite"]) == 1
+    assert "labels.txt cannot be written (No space left on device)" in capsys.readouterr().err
+    assert contents(folder) == before
+
+
 def test_auto_is_found_for_each_file_and_said(folder, tasks, capsys):
     assert run("declip", "album", "--threshold", "auto", "--out", "out") == 0
     assert tasks == {f"album/{name}.wav": UNDAMAGED for name in ("clean", "dull", "gaps")} | {

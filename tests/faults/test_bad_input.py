@@ -29,6 +29,7 @@ BAD = {
     "a text file named .wav": (("declip", "text.wav", "--threshold", "0.3"), 1, "text.wav is not"),
     "a cutoff above Nyquist": (("bwe", "good.wav", "--cutoff", "5k"), 2, "5000 Hz is not below 4000 Hz"),
     "a cutoff of 0": (("bwe", "good.wav", "--cutoff", "0"), 2, "--cutoff '0'"),
+    "a cutoff of 1, meant 1k": (("bwe", "good.wav", "--cutoff", "1"), 2, "such as 1k for 1000 Hz"),
     "a cutoff that is none": (("bwe", "good.wav", "--cutoff", "high"), 2, "--cutoff 'high'"),
     "a gap beyond the end": (("inpaint", "good.wav", "--gap", "1.5-2.5"), 2, "1.5-2.5 reaches beyond the end"),
     "a gap written backwards": (("inpaint", "good.wav", "--gap", "1.5-1.0"), 2, "write 1.0-1.5"),

@@ -7,6 +7,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from restorer.dsp.runs import runs
+
 Wave = NDArray[np.float64]
 GapKind = Literal["zero", "held", "repeated", "dropout", "click"]
 
@@ -35,12 +37,6 @@ class Hole:
     value: float = 0.0
 
 
-def _runs(mask: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """(runs, 2): the first of each run of True, and the one after its last."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]])))
-    return edges.reshape(-1, 2)
-
-
 def _rms(wave: Wave) -> float:
     return float(np.sqrt(np.mean(wave**2))) if len(wave) else 0.0
 
@@ -60,7 +56,7 @@ def constant(wave: Wave, rate: int, step: float, highest: float) -> Iterator[Hol
     """Digital zero, and one sample held."""
     audible = _AUDIBLE * step
     beside = max(8, round(BESIDE_S * rate))
-    for first, stop in _runs(np.diff(wave) == 0).tolist():
+    for first, stop in runs(np.diff(wave) == 0):
         stop += 1  # a run of n differences is one of n + 1 samples
         value = float(wave[first])
         if value and abs(value) < 0.98 * highest:

@@ -74,7 +74,7 @@ class Damage(Protocol):
         """How many of them a recording of `total` samples has."""
 
     def after(self, known_until: int) -> Self:
-        """What is left of the damage once all before that sample has been restored."""
+        """What is left of the damage once the gap around that sample has been filled as far."""
 
     def within(self, end: int) -> Self:
         """The same of a recording that ends there; windows hear it mirrored beyond its ends, with its damage."""

@@ -113,4 +113,5 @@ class Several:
         if self.spans is None:
             return sound
         weight = self.spans.weight(original, start)
-        return np.where(weight == 1, 0.0, (1 - weight) * sound) + weight * (self.heard(original, start) + change)
+        outside = np.where(weight == 1, 0.0, (1 - weight) * sound)
+        return np.where(weight > 0, outside + weight * (self.heard(original, start) + change), sound)

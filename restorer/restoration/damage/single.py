@@ -23,7 +23,8 @@ from restorer.restoration.windows import Window, fills, grid, grid_size
 NO_GAPS = (Gaps(()),)
 
 _DIGITAL_SILENCE = 1e-7  # of full scale: below the least step of 24 bits
-_NEAR_S = 0.02  # into silence; slowly, for a fast fade of highs reaches down below the cutoff
+_NEAR_S = 0.02  # into silence; slowly, for a fast fade of highs reaches down below the cutoff,
+_NEAR_PERIODS = 10  # the lower that is, the farther
 _RESTLESS = 1 / 64  # share of a window, beside a gap, where its edge rings in the whitened domain
 
 
@@ -69,7 +70,7 @@ class LostHighs(_Anywhere):
         return apply_fir(change, self.degradation.crossover)
 
     def hurts(self, block: Samples, start: int) -> Samples:
-        return sounding(block, self.sample_rate)
+        return sounding(block, self.sample_rate, max(_NEAR_S, _NEAR_PERIODS / self.degradation.cutoff_hz))
 
     def classical(self, y: Tensor, starts: Sequence[int]) -> Tensor:
         return replicate(y, self.degradation, self.sample_rate)
@@ -103,7 +104,8 @@ class LostSpans:
         return len(fills(self.degradation.spans, length))
 
     def after(self, known_until: int) -> Self:
-        left = ((max(first, known_until), stop) for first, stop in self.degradation.spans if stop > known_until)
+        # Of the gap around that sample; others before it, which other windows fill, are as unknown as they were.
+        left = ((known_until if first < known_until < stop else first, stop) for first, stop in self.degradation.spans)
         return replace(self, degradation=replace(self.degradation, spans=tuple(left)))
 
     def within(self, end: int) -> Self:
@@ -164,7 +166,8 @@ class LostSpans:
         return janssen_gaps(y, own, self.sample_rate, left=left)
 
     def repaired(self, original: Samples, change: Samples, start: int) -> Samples:
-        return self.heard(original, start) + self.weight(original, start) * change
+        weight = self.weight(original, start)
+        return np.where(weight > 0, self.heard(original, start) + weight * change, original)
 
 
 @dataclass(frozen=True)
@@ -210,12 +213,13 @@ class LostPeaks(_Anywhere):
         return projected
 
 
-def sounding(block: Samples, sample_rate: int) -> Samples:
-    """(frames, channels): 0 where a block is digital silence, 1 where it is not, and a fade where that begins or ends.
+def sounding(block: Samples, sample_rate: int, near_s: float) -> Samples:
+    """(frames, channels): 0 where a block is digital silence, 1 where it is not, and a fade of near_s either way where
+    that begins or ends.
 
     Between takes, and before and after a piece, nothing sounds, nor did anything before the highs were lost.
     """
-    reach = max(1, round(_NEAR_S * sample_rate))
+    reach = max(1, round(near_s * sample_rate))
     near = maximum_filter1d((np.abs(block) > _DIGITAL_SILENCE).astype(np.float64), 2 * reach + 1, axis=0)
     for _ in range(3):  # as smooth as a cubic spline, and 1 wherever there is sound
         near = uniform_filter1d(near, 2 * reach // 3, axis=0)
