@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from restorer.diffusion.denoiser import GUIDANCE, GUIDED_LEVELS, Preconditioned, guidance_scales, log_normal_levels
+from restorer.diffusion.denoiser import CFG_LEVELS, CFG_SCALE, Preconditioned, cfg_scales, log_normal_levels
 from restorer.dsp.known import Known
 from tests.oracles import white_gaussian
 
@@ -275,11 +275,11 @@ def pull(numbers: tuple[float, float, float], level: float) -> list[float]:
 @pytest.mark.parametrize("level", [0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 4.0])
 def test_what_learns_from_the_truth_speaks_guided(level):
     """The loss is least where the estimate stands off the guess by the scale times what hearing changes."""
-    scale = float(guidance_scales(torch.tensor(level).double()))
+    scale = float(cfg_scales(torch.tensor(level).double()))
     learned = pull(guided(*best(level), scale), level)
     # 200000 products of unit variance have a mean of 0 +- 0.2 %, times what the weight makes of them; five times that
     assert learned == pytest.approx([0, 0, 0], abs=0.012 * max(level, 1 / level))
-    for other in {1.0, GUIDANCE, 1 + GUIDANCE} - {scale}:
+    for other in {1.0, CFG_SCALE, 1 + CFG_SCALE} - {scale}:
         assert max(map(abs, pull(guided(*best(level), other), level))) > 10 * max(map(abs, learned))
 
 
@@ -288,7 +288,7 @@ def test_what_is_expected_of_a_guided_estimate_is_the_estimate_before_guidance()
     x, e, sigma = noise(3, 64), noise(3, 64, seed=1), torch.full((3,), level).double()
     known = half_known(3, 64)
     plain = Halves(*best(level))(x, sigma, known)
-    torch.testing.assert_close(Halves(*guided(*best(level), GUIDANCE)).expected(x, sigma, known, e), plain, **ROUNDING)
+    torch.testing.assert_close(Halves(*guided(*best(level), CFG_SCALE)).expected(x, sigma, known, e), plain, **ROUNDING)
 
 
 def test_guidance_is_asked_for_where_it_acts_alone():
@@ -318,11 +318,11 @@ def test_a_guess_hears_noise_for_what_is_known_and_learns_nothing_there():
 
 
 def test_guidance_fades_at_the_edges_of_its_levels():
-    begins, whole, fades, ends = GUIDED_LEVELS
+    begins, whole, fades, ends = CFG_LEVELS
     middle = torch.tensor([(begins * whole) ** 0.5, (fades * ends) ** 0.5])
-    torch.testing.assert_close(guidance_scales(middle), torch.full((2,), (1 + GUIDANCE) / 2))
-    torch.testing.assert_close(guidance_scales(torch.tensor([whole, 1.0, fades])), torch.full((3,), GUIDANCE))
-    assert (guidance_scales(torch.tensor([1e-9, begins, ends, 1e9])) == 1).all()
+    torch.testing.assert_close(cfg_scales(middle), torch.full((2,), (1 + CFG_SCALE) / 2))
+    torch.testing.assert_close(cfg_scales(torch.tensor([whole, 1.0, fades])), torch.full((3,), CFG_SCALE))
+    assert (cfg_scales(torch.tensor([1e-9, begins, ends, 1e9])) == 1).all()
 
 
 def test_items_do_not_hear_each_other():

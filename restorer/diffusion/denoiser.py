@@ -21,10 +21,10 @@ class Denoiser(Protocol):
 LEAST_VARIANCE = 0.02
 """Of an item, re the data's: what keeps the loss of silence finite."""
 
-GUIDANCE = 2.0
-"""How many times what hearing changes counts. More brings partials, and hardness."""
+CFG_SCALE = 2.0
+"""Of classifier-free guidance (cfg): how many times what hearing changes counts. More brings partials, and hardness."""
 
-GUIDED_LEVELS = (0.22, 0.3, 1.8, 2.4)
+CFG_LEVELS = (0.22, 0.3, 1.8, 2.4)
 """Of noise, re the data's standard deviation: guidance begins, is whole, is no longer whole, ends."""
 
 
@@ -47,7 +47,7 @@ class Preconditioned(nn.Module):
         variance too. A level of noise for every place instead of one for all; the rest is EDM's.
 
         A trained network's estimate is then guided: `D = C + (w - 1) (C - U)` for the expected music C, given what is
-        known, the expected music U with nothing but noise in its place, and `guidance_scales` w. Exact denoisers need
+        known, the expected music U with nothing but noise in its place, and `cfg_scales` w. Exact denoisers need
         no guidance; one that learned for hours believes what it hears too little: each note of the lows makes its
         partials somewhat too improbable, and what a sampler decides by that adds up. See `expected`.
         """
@@ -69,7 +69,7 @@ class Preconditioned(nn.Module):
         Kynkaanniemi et al. 2024).
         """
         guided = self(x, sigma, known)
-        scales = torch.where(known.where.any(-1), guidance_scales(sigma / self.sigma_data), 1.0)
+        scales = torch.where(known.where.any(-1), cfg_scales(sigma / self.sigma_data), 1.0)
         # A GPU asks of all: it would have to wait until it is known which are guided.
         rows = torch.arange(len(x), device=x.device) if x.is_cuda else (scales > 1).nonzero()[:, 0]
         if not len(rows):
@@ -117,9 +117,9 @@ def log_normal_levels(uniform: Tensor, mean: float, std: float) -> Tensor:
     return (mean + std * torch.special.ndtri(uniform)).exp()
 
 
-def guidance_scales(levels: Tensor) -> Tensor:
-    """GUIDANCE within GUIDED_LEVELS, 1 outside, and at their edges linear in the logarithm of the level."""
-    begins, whole, fades, ends = (math.log(level) for level in GUIDED_LEVELS)
+def cfg_scales(levels: Tensor) -> Tensor:
+    """CFG_SCALE within CFG_LEVELS, 1 outside, and at their edges linear in the logarithm of the level."""
+    begins, whole, fades, ends = (math.log(level) for level in CFG_LEVELS)
     log = levels.log()
     share = torch.minimum((log - begins) / (whole - begins), (ends - log) / (ends - fades)).clamp(0, 1)
-    return 1 + (GUIDANCE - 1) * share
+    return 1 + (CFG_SCALE - 1) * share
