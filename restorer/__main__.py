@@ -33,9 +33,13 @@ def main() -> None:
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     _open_streams()
     _write_every_name()
-    from restorer.cli.app import main as run
+    try:
+        from restorer.cli.app import main as run
 
-    sys.exit(run())
+        code = run()
+    except KeyboardInterrupt:  # while there is nobody yet, or no longer, to say so
+        code = 130
+    sys.exit(code)
 
 
 if __name__ == "__main__":

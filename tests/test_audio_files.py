@@ -458,6 +458,39 @@ def test_a_truncated_wav_is_read_to_its_end(take):
     assert np.array_equal(got, original[: len(got)])
 
 
+@pytest.mark.parametrize("container", ["WAV", "WAVEX", "RF64", "AIFF", "W64"])
+@pytest.mark.parametrize(("share", "is_cut"), [(0.6, True), (1, False)])
+def test_a_file_that_ends_before_its_header_says_is_known(tmp_path, container, share, is_cut):
+    path = tmp_path / "take"
+    soundfile.write(path, told_apart(3), 48000, "PCM_24", format=container)
+    with path.open("ab") as file:
+        file.write(b"JUNK" + bytes(60))
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    with open_reader(path) as reader:
+        assert not reader.truncated
+        assert abs(len(everything(reader)) - share * 24000) < 200
+        assert reader.truncated is is_cut
+
+
+@pytest.mark.parametrize(
+    ("container", "size"),
+    [
+        ("WAV", "ffffffff"), ("WAV", "00f0ff7f"), ("WAV", "00000000"), ("AIFF", "00000000"), ("AIFF", "7f000008"),
+        ("W64", "ffffffffffffff7f"),
+    ],
+)  # fmt: skip
+def test_a_header_that_does_not_know_the_length_is_no_promise(tmp_path, container, size):
+    """As ffmpeg, sox and recorders that were killed leave it."""
+    path = tmp_path / "take"
+    soundfile.write(path, told_apart(2), 48000, "PCM_16", format=container)
+    raw = path.read_bytes()
+    at = raw.index(b"SSND" if container == "AIFF" else b"data") + (16 if container == "W64" else 4)
+    path.write_bytes(raw[:at] + bytes.fromhex(size) + raw[at + len(size) // 2 :])
+    with open_reader(path) as reader:
+        assert len(everything(reader)) == 24000
+        assert not reader.truncated
+
+
 @pytest.mark.parametrize("size", [1000, 30000, 10**6])
 def test_a_truncated_flac_is_read_to_its_end(take, size):
     original = whole(take)
@@ -633,7 +666,7 @@ def test_a_full_disk_leaves_nothing(tmp_path, container, limit):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))  # a file can grow no larger: what a full disk does
     try:
-        with pytest.raises(AudioError, match="cannot be written"):
+        with pytest.raises(AudioError, match=r"cannot be written \(File too large\)"):
             store_often(tmp_path / "result", form, noise if limit > 1000 else noise[:4410], times=30)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

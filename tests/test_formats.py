@@ -262,4 +262,73 @@ def test_floating_point_keeps_peaks(clipped):
     report = declipped(clipped, "in.wav", "float")
     assert soundfile.info(clipped / "out.wav").subtype == "FLOAT"
     assert np.abs(soundfile.read(clipped / "out.wav")[0]).max() > 1
-    assert any("floating point" in note for note in report.notes)
+    assert not any("floating point" in note for note in report.notes)  # which was asked for
+
+
+def test_floating_point_is_said_where_nobody_asked_for_it(clipped):
+    assert any("floating point" in note for note in declipped(clipped, "in.wav", None).notes)
+    asked = restored(clipped / "in.wav", clipped / "out.aiff", wanted=Wanted("aiff", "float"))
+    assert not any("floating point" in note for note in asked.notes)
+
+
+@pytest.mark.parametrize("rate", [None, 11025])
+def test_restored_peaks_are_held_in_floating_point_where_that_was_asked(clipped, rate):
+    soundfile.write(clipped / "in.wav", soundfile.read(clipped / "in.wav")[0], RATE, "FLOAT")
+    report = declipped(clipped, "in.wav", "clamp", sample_rate=rate)
+    after = soundfile.read(clipped / "out.wav")[0]
+    assert soundfile.info(clipped / "out.wav").subtype == "FLOAT"
+    assert np.abs(after).max() == 1
+    assert f"{np.sum(np.abs(after) == 1)} samples above full scale" in report.notes[-1]
+    assert report.notes[-1].endswith(" dB, were held at it, as was asked")
+    assert report.faults == ()
+    assert rate or report.verification.deviation == 0
+
+
+# Sound above full scale, which floating point holds
+
+
+@pytest.fixture
+def loud(tmp_path):
+    soundfile.write(tmp_path / "in.wav", music(gain=0.9), RATE, "FLOAT")
+    return tmp_path / "in.wav"
+
+
+@pytest.mark.parametrize("task", [GAP, DULL])
+@pytest.mark.parametrize("wanted", [Wanted(bits="16"), Wanted("flac"), Wanted(bits="16", sample_rate=11025)])
+def test_sound_that_a_format_has_to_hold_is_a_fault(loud, task, wanted):
+    report = restored(loud, loud.with_name("out"), task, wanted=wanted)
+    told = next(fault for fault in report.faults if "sound samples above full scale" in fault)
+    assert told.endswith("keep the input, and choose --clip-mode rescale or a floating-point format")
+    if task == GAP and wanted.sample_rate is None:
+        gap = slice(round(0.2 * RATE) - 64, round(0.22 * RATE) + 64)
+        sound = np.delete(soundfile.read(loud)[0], gap, axis=0)
+        assert told.startswith(f"{np.sum(np.abs(sound) > 1)} sound samples")
+        assert len(report.faults) == 1
+
+
+@pytest.mark.parametrize("wanted", [Wanted(bits="16", clip_mode="rescale"), Wanted(bits="float"), LIKE_INPUT])
+def test_sound_that_a_format_need_not_hold_is_none(loud, wanted):
+    assert restored(loud, loud.with_name("out.wav"), wanted=wanted).faults == ()
+
+
+@pytest.mark.parametrize("bits", [None, "16"])
+def test_sound_is_held_without_a_fault_where_that_was_asked(loud, bits):
+    report = restored(loud, loud.with_name("out.wav"), wanted=Wanted(bits=bits, clip_mode="clamp"))
+    assert report.faults == ()
+    assert "held at it, as was asked" in report.notes[-1]
+    assert np.abs(soundfile.read(loud.with_name("out.wav"))[0]).max() <= 1
+
+
+@pytest.mark.parametrize("mode", ["clamp", "rescale"])
+def test_a_recording_with_nothing_to_restore_is_no_copy_where_its_peaks_may_not_stay(loud, mode):
+    report = restored(loud, loud.with_name("out.wav"), Declipping(9.0), DECLIP, wanted=Wanted(clip_mode=mode))
+    assert not report.copied
+    assert np.abs(soundfile.read(loud.with_name("out.wav"))[0]).max() == pytest.approx(1)
+
+
+def test_the_overshoot_of_a_lossy_recording_is_held_and_no_fault(tmp_path):
+    soundfile.write(tmp_path / "in.ogg", np.clip(music(gain=0.9), -1, 1), RATE)
+    assert np.abs(soundfile.read(tmp_path / "in.ogg")[0]).max() > 1.05
+    report = restored(tmp_path / "in.ogg", tmp_path / "out.flac")
+    assert report.faults == ()
+    assert "samples above full scale" in report.notes[-1]

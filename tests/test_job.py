@@ -1,12 +1,15 @@
 """One recording from file to file: the format is kept, named otherwise, or refused; what could go wrong is noted."""
 
+import io
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import soundfile
 
+from restorer.audio import AudioFormat
 from restorer.errors import AudioError, UsageError
 from restorer.restoration.job import restore_file
 from restorer.restoration.settings import BWE, DECLIP, INPAINT
@@ -125,6 +128,62 @@ def test_who_restored_what_is_said(tmp_path):
     by_prior = replace(INPAINT, n_steps=2, method="diffusion")
     assert restored(source, tmp_path / "b.wav", Inpainting(((2.0, 2.01),)), by_prior).notes == ()
     notes = restored(source, tmp_path / "c.wav", Declipping(0.2), replace(DECLIP, method="diffusion")).notes
-    assert notes == ("peaks rebuilt by social sparsity in 2 windows, after it by the prior in 8",)
+    assert notes[0] == "peaks rebuilt by social sparsity in 2 windows, after it by the prior in 8"
     notes = restored(source, tmp_path / "d.wav", DULL, replace(QUICK, method="classical")).notes
-    assert notes == ("highs by band replication",)
+    assert notes[0] == "highs by band replication"
+
+
+@pytest.mark.parametrize(
+    ("task", "said"),
+    [
+        (Declipping(0.2), "samples reach 0.3"),
+        (DULL, "what lies above the cutoff of 1000 Hz is as loud as what lies below"),
+    ],
+)
+def test_a_value_that_the_recording_contradicts_is_noted(tmp_path, task, said):
+    settings = QUICK if task == DULL else DECLIP
+    notes = restored(record(tmp_path / "in.wav", seconds=3), tmp_path / "out.wav", task, settings).notes
+    assert sum(note.startswith(said) for note in notes) == 1
+
+
+def sent(monkeypatch, raw):
+    """Puts these bytes on standard input."""
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(raw), isatty=lambda: False))
+
+
+@pytest.mark.parametrize(
+    ("gap", "said"),
+    [((1.9, 2.0005), []), ((1.9, 3.0), ["within the gap 1.9-3"]), ((2.0, 2.1), ["before the gap 2-2.1"])],
+)
+def test_a_gap_that_a_stream_does_not_have_or_not_all_of_is_noted(tmp_path, monkeypatch, gap, said):
+    sent(monkeypatch, record(tmp_path / "in.wav", seconds=2).read_bytes())
+    notes = restored("-", tmp_path / "out.wav", Inpainting((gap,)), replace(INPAINT, n_steps=1)).notes
+    assert [note for note in notes if note.startswith("it ends")] == [f"it ends at 2.000 s, {each}" for each in said]
+
+
+def test_a_wav_that_does_not_count_its_sound_is_restored_from_a_pipe_too(tmp_path, monkeypatch):
+    raw = bytearray(record(tmp_path / "in.wav").read_bytes())
+    raw[40:44] = bytes(4)  # the size of the sound; that of all is right
+    sent(monkeypatch, bytes(raw))
+    assert restored("-", tmp_path / "out.wav", Inpainting(((0.5, 0.51),))).seconds == 1
+
+
+def test_bare_samples_in_a_file_have_a_length_and_an_end(tmp_path):
+    steps = np.random.default_rng(0).integers(-3000, 3000, (2 * RATE, 2)).astype("<i2")
+    (tmp_path / "in.raw").write_bytes(steps.tobytes() + b"\1\2\3")
+    form = AudioFormat("RAW", "PCM_16", RATE, 2)
+    with pytest.raises(UsageError, match=r"9-10 reaches beyond the end of .*in\.raw; give gaps within its 2\.000 s"):
+        restored(tmp_path / "in.raw", tmp_path / "out.wav", Inpainting(((9.0, 10.0),)), raw=form)
+    seen = []
+    report = restored(
+        tmp_path / "in.raw", tmp_path / "out.wav", Inpainting(((1.0, 1.01),)), raw=form, progress=seen.append
+    )
+    assert {each.seconds_total for each in seen} == {2.0}
+    assert report.notes[0] == "it ends amid a frame, with 3 of 4 bytes, which are left out; is --raw what it is?"
+
+
+def test_a_file_that_was_cut_off_is_noted(tmp_path):
+    source = record(tmp_path / "in.wav", seconds=2)
+    source.write_bytes(source.read_bytes()[: 3 * RATE])
+    report = restored(source, tmp_path / "out.wav", Inpainting(((0.5, 0.51),)))
+    assert report.notes[0] == "the recording ends before its header says; what is there was restored"

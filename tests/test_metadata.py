@@ -241,7 +241,24 @@ def test_loudspeakers_stay_where_they_are(tmp_path):
         tmp_path / "out.wav", info.format, metadata=read_metadata(tmp_path / "in.wav", info.format, info.tags)
     ) as writer:
         writer.write(SOUND[:, [0, 1, 0, 1]])
-    assert read_chunks(tmp_path / "out.wav").speakers == 0x107
+    assert read_chunks(tmp_path / "out.wav").layout.speakers == 0x107
+
+
+@pytest.mark.parametrize(
+    ("subtype", "valid", "becomes", "kept"),
+    [
+        ("PCM_32", 24, "PCM_32", 24), ("PCM_24", 20, "PCM_24", 20), ("PCM_32", 24, "PCM_24", 24),
+        ("PCM_24", 20, "PCM_32", 32), ("PCM_32", 24, "FLOAT", 32),
+    ],
+)  # fmt: skip
+def test_as_many_bits_stay_valid_where_samples_are_stored_as_they_were(tmp_path, subtype, valid, becomes, kept):
+    soundfile.write(tmp_path / "in.wav", SOUND, 48000, subtype, format="WAVEX")
+    raw = bytearray((tmp_path / "in.wav").read_bytes())
+    raw[38:40] = struct.pack("<H", valid)
+    (tmp_path / "in.wav").write_bytes(raw)
+    carried(tmp_path / "in.wav", tmp_path / "out.wav", AudioFormat("WAVEX", becomes, 48000, 2))
+    assert struct.unpack_from("<H", (tmp_path / "out.wav").read_bytes(), 38) == (kept,)
+    assert soundfile.info(tmp_path / "out.wav").frames == len(SOUND)
 
 
 @pytest.mark.parametrize("damage", [b"bext\xff\xff\xff\x7f", b"", b"\xff" * 8, b"LIST\4\0\0\0"])

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from restorer.errors import AudioError, UsageError
 from restorer.restoration.fit import require_fit
-from restorer.restoration.named import Chosen
+from restorer.restoration.named import Chosen, sound_files, spelled_out
+from restorer.restoration.place import place_of
 from restorer.restoration.plan import plan_jobs, with_room
-from restorer.restoration.task import BandwidthExtension, Declipping, Inpainting
+from restorer.restoration.task import BandwidthExtension, Declipping, Inpainting, gaps_of
 from restorer.restoration.wanted import LIKE_INPUT, Wanted
 from tests.shell import contents, record
 
@@ -59,6 +60,48 @@ def test_standard_input_goes_to_standard_output_or_to_a_named_file():
 def test_a_named_pipe_goes_to_standard_output(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     assert planned("pipe") == {"pipe": "-"}
+
+
+@pytest.mark.parametrize("folder", ["/dev/fd", "/proc/self/fd"])
+def test_the_systems_names_of_standard_input_and_output_are_the_dash(tmp_path, folder):
+    record(tmp_path / "take.wav")
+    for name in ("/dev/stdin", f"{folder}/0"):
+        assert planned(name) == {"-": "-"}
+        assert planned(name, out="new.wav") == {"-": "new.wav"}
+    for name in ("/dev/stdout", f"{folder}/1"):
+        assert planned("take.wav", out=name) == {"take.wav": "-"}
+        assert place_of(name) == "-"
+    with pytest.raises(UsageError, match="which goes alone"):
+        plan_jobs(["take.wav", "/dev/stdin"], "new/", TASK)
+
+
+def test_several_pipes_need_a_folder(tmp_path):
+    for name in ("one", "two"):
+        os.mkfifo(tmp_path / name)
+    with pytest.raises(UsageError, match=r"one and two would both go to standard output, .* as --out FOLDER/"):
+        plan_jobs(["one", "two"], None, TASK)
+    assert planned("one", "two", out="new/") == {"one": "new/one", "two": "new/two"}
+
+
+def test_a_pipe_in_a_folder_is_not_waited_for(tmp_path):
+    record(tmp_path / "album" / "a.wav")
+    record(tmp_path / "elsewhere.wav")
+    os.symlink("../elsewhere.wav", tmp_path / "album" / "link.wav")
+    os.symlink("gone.wav", tmp_path / "album" / "loose.wav")
+    os.mkfifo(tmp_path / "album" / "pipe.wav")
+    assert {str(path) for path in sound_files(Path("album"), Path("new"))} == {
+        "album/a.wav", "album/link.wav", "album/loose.wav",  # of which planning says that it is gone
+    }  # fmt: skip
+    assert spelled_out(["album/[ap]*.wav"]) == (["album/a.wav"], True)
+    assert spelled_out(["album/pipe.wav"]) == (["album/pipe.wav"], False)
+
+
+def test_gaps_of_a_channel_that_a_recording_does_not_have_are_refused_for_it_alone(tmp_path):
+    record(tmp_path / "album" / "one.wav")
+    record(tmp_path / "album" / "two.wav", channels=2)
+    ((name, said),) = refused("album", task=gaps_of([[], [(0.1, 0.2)]], []))
+    assert name == "album/one.wav"
+    assert said == "gaps are said to be in channel 2, and album/one.wav has 1; give the gaps of this recording"
 
 
 def test_a_tree_is_mirrored_and_what_is_no_sound_is_skipped(tmp_path):

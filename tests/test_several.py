@@ -11,7 +11,16 @@ from restorer.restoration.damage import LostPeaks, Several, damage_of
 from restorer.restoration.fit import require_fit
 from restorer.restoration.settings import Settings
 from restorer.restoration.stream import RestoringStream, restore
-from restorer.restoration.task import BandwidthExtension, Declipping, Inpainting, Part, Repair, gaps_of, joined
+from restorer.restoration.task import (
+    BandwidthExtension,
+    Declipping,
+    Inpainting,
+    Part,
+    Repair,
+    for_channels,
+    gaps_of,
+    joined,
+)
 from tests.tiny import WhitePrior
 
 RATE = 8000
@@ -70,6 +79,27 @@ def test_the_gaps_of_channels_stay_theirs_in_company() -> None:
     for channel, own in enumerate(((left, both), (right, both))):
         sound = ~inside(own, len(y), 64) & (np.abs(y[:, channel]) < THRESHOLD - 1e-4)
         np.testing.assert_array_equal(out[sound, channel], y[sound, channel])
+        assert np.std((out - y)[inside(own, len(y)), channel]) > 0.01
+
+
+def test_gaps_of_some_channels_wait_for_their_number() -> None:
+    left, both = (0.7, 0.75), (1.4, 1.55)
+    second = gaps_of([[both], [left, both]], [both])
+    assert second == Inpainting((left, both), ((both,), (left, both)), (both,))
+    for task, made in (
+        (second, lambda gaps: gaps),
+        (Repair((Declipping(0.1), second)), lambda gaps: Repair((Declipping(0.1), gaps))),
+    ):
+        assert for_channels(task, 2) == made(gaps_of([[both], [left, both]]))
+        assert for_channels(task, 4) == made(gaps_of([[both], [left, both], [both], [both]]))
+        with pytest.raises(UsageError, match=r"in channel 2, and a\.wav has 1; give the gaps of this recording"):
+            for_channels(task, 1, "a.wav")
+    assert joined([second, Inpainting((left,))]) == gaps_of([[both, left]])
+    assert joined([second, gaps_of([[], [], [left]])]) == gaps_of([[both], [left, both], [left, both]])
+    y = np.stack([music(), music(seed=1), music(seed=2)], axis=1)
+    out = restore(y, RATE, second, WhitePrior(), QUICK)  # type: ignore[arg-type]
+    for channel, own in enumerate(((both,), (left, both), (both,))):
+        np.testing.assert_array_equal((out != y)[:, channel], (out != y)[:, channel] & inside(own, len(y), 64))
         assert np.std((out - y)[inside(own, len(y)), channel]) > 0.01
 
 

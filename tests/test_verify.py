@@ -116,6 +116,18 @@ def test_the_measure_does_not_depend_on_the_blocks(sizes):
         assert same == regions
 
 
+def test_what_is_held_at_full_scale_is_counted_and_no_deviation():
+    before = music(gain=0.6)
+    loud = np.abs(before) > 1
+    loud[round(0.5 * RATE) - 64 : round(0.6 * RATE) + 64] = False
+    for holds in (True, False):
+        verifier = Verifier(GAP, RATE, 2, step=0.0, in_file=True, holds=holds)
+        verifier.heard(before)
+        verifier.compare(np.clip(before, -1, 1))
+        found = verifier.finish()
+        assert (found.beyond, found.is_kept) == (np.sum(loud), holds)
+
+
 def test_frames_that_never_came_back_are_a_fault():
     assert not verified(GAP, music(), music()[:-1])[0].is_kept
 

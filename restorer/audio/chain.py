@@ -1,4 +1,4 @@
-"""What stands before a writer: another sample rate, a lower level, dither. Each is an AudioWriter of the next."""
+"""What stands before a writer: another rate, a lower level, a limit, dither. Each is an AudioWriter of the next."""
 
 import tempfile
 from collections.abc import Iterator
@@ -91,6 +91,27 @@ class Dithered(_Before):
         return self._onward.write(block + self._step * noise)
 
 
+class Held(_Before):
+    """Peaks above full scale, held at it for a format that would keep them."""
+
+    def __init__(self, onward: AudioWriter) -> None:
+        super().__init__(onward)
+        self._clipped, self._highest = 0, 0.0
+
+    @property
+    def clipped(self) -> int:
+        return self._clipped
+
+    @property
+    def peak(self) -> float:
+        return self._highest
+
+    def write(self, block: Samples) -> Samples:
+        self._clipped += int(np.count_nonzero(np.abs(block) > 1.0))
+        self._highest = max(self._highest, float(np.abs(block).max(initial=0.0)))
+        return self._onward.write(np.clip(block, -1.0, 1.0))
+
+
 class TurnedDown(_Before):
     """All of a recording by one gain, so that its highest peak fits; untouched where it does.
 
@@ -151,11 +172,14 @@ class TurnedDown(_Before):
         self._spool.close()
 
 
-def chained(writer: AudioWriter, held: AudioFormat, *, rescales: bool, seed: int) -> list[AudioWriter]:
+def chained(
+    writer: AudioWriter, held: AudioFormat, *, rescales: bool, seed: int, clamps: bool = False
+) -> list[AudioWriter]:
     """`writer` and what stands before it for sound of format `held`; into the last one goes the sound.
 
     To be entered in this order: what is left first hands on what it held back. rescales: peaks that do not fit turn the
-    whole recording down. seed: of the dither, which is added where depth is lost.
+    whole recording down; clamps: they are held, whatever the format. seed: of the dither, which is added where depth is
+    lost.
     """
     chain = [writer]
     computed = held.sample_rate != writer.format.sample_rate
@@ -164,6 +188,8 @@ def chained(writer: AudioWriter, held: AudioFormat, *, rescales: bool, seed: int
         chain.append(TurnedDown(writer, seed, dithers=dithers))
     elif dithers:
         chain.append(Dithered(writer, seed))
+    elif clamps and not writer.format.is_integer:
+        chain.append(Held(writer))
     if computed:
         chain.append(Resampled(chain[-1], held.sample_rate))
     return chain

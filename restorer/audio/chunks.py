@@ -5,11 +5,11 @@ They are put behind the sound, which RIFF allows and where BWF MetaEdit puts wha
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from restorer.audio.riff import declares_behind
+from restorer.audio.riff import begins_chunk, declares_behind
 
 # Of the sound itself, or a guess at its loudness that no longer holds.
 _NOT_KEPT = (b"fmt ", b"data", b"fact", b"ds64", b"JUNK", b"junk", b"PAD ", b"FLLR", b"PEAK", b"levl", b"id3 ", b"ID3 ")
@@ -17,7 +17,7 @@ _TIMED = (b"cue ", b"smpl", b"adtl", b"plst")  # in samples: they hold at one sa
 _LARGEST = 64 << 20  # bytes of one chunk: an absurd size is damage, not metadata
 _MOST = 4096  # chunks: more are no metadata either, but zeros for one
 _TIME_REFERENCE = 338  # where bext has it, in samples since midnight (EBU Tech 3285)
-_MASK = 20  # where the extension of `fmt ` has the loudspeakers of the channels
+_BITS, _VALID, _CODEC = slice(14, 16), 18, slice(24, 26)  # where `fmt ` has them; the loudspeakers are behind _VALID
 _EXTENSIBLE = 0xFFFE
 _LARGEST_RIFF = (1 << 32) - 1
 
@@ -27,44 +27,52 @@ Chunk = tuple[bytes, bytes]
 
 @dataclass(frozen=True)
 class RiffChunks:
-    """kept: in their order; id3: the tag's bytes, empty where there is none; speakers: dwChannelMask, None if none."""
+    """kept: in their order; id3: the tag's bytes, empty where there is none; layout: of the samples, None if none."""
 
     kept: tuple[Chunk, ...] = ()
     id3: bytes = b""
-    speakers: int | None = None
+    layout: "Layout | None" = None
 
     def at_rate(self, from_rate: int, to_rate: int) -> "RiffChunks":
         """bext's time reference counts in the new rate; cues, which belong to samples, are left out."""
         if from_rate == to_rate:
             return self
         kept = [(name, body) for name, body in self.kept if kind_of(name, body) not in _TIMED]
-        return RiffChunks(
-            tuple((name, _retimed(body, from_rate, to_rate) if name == b"bext" else body) for name, body in kept),
-            self.id3, self.speakers,
-        )  # fmt: skip
+        retimed = ((name, _retimed(body, from_rate, to_rate) if name == b"bext" else body) for name, body in kept)
+        return replace(self, kept=tuple(retimed))
 
     @property
     def names(self) -> list[str]:
         return [kind_of(name, body).decode("latin-1").strip() for name, body in self.kept]
 
 
+@dataclass(frozen=True)
+class Layout:
+    """What WAVE_FORMAT_EXTENSIBLE says of samples: how they are stored (bits and codec, as bytes), how many of the bits
+    are valid, and the loudspeakers (dwChannelMask)."""
+
+    stored: bytes
+    valid: int
+    speakers: int
+
+
 def read_chunks(path: Path) -> RiffChunks:
     """Of a RIFF or RF64 file; none of any other. Raises OSError."""
-    kept, id3, speakers = [], b"", None
+    kept, id3, layout = [], b"", None
     with path.open("rb") as file:
-        for name, start, size in _chunks(file):
+        for name, start, size in riff_chunks(file):
             if name == b"fmt " or name not in _NOT_KEPT or name in (b"id3 ", b"ID3 "):
                 file.seek(start)
                 body = file.read(min(size, _LARGEST))
                 if len(body) < size:
                     continue
                 if name == b"fmt ":
-                    speakers = _speakers(body)
+                    layout = _layout(body)
                 elif name in _NOT_KEPT:
                     id3 = body
                 else:
                     kept.append((name, body))
-    return RiffChunks(tuple(kept), id3, speakers)
+    return RiffChunks(tuple(kept), id3, layout)
 
 
 def is_unfinished(path: Path) -> bool:
@@ -73,7 +81,7 @@ def is_unfinished(path: Path) -> bool:
     Raises OSError.
     """
     with path.open("rb") as file:
-        *_, (name, start, size) = [(b"", 0, 0), *_chunks(file)]
+        *_, (name, start, size) = [(b"", 0, 0), *riff_chunks(file)]
         return name == b"data" and size == 0 and file.seek(0, 2) > start
 
 
@@ -82,8 +90,8 @@ def append_chunks(path: Path, chunks: RiffChunks) -> None:
     with path.open("rb+") as file:
         file.seek(0)
         kind = file.read(4)
-        if chunks.speakers is not None:
-            _set_speakers(file, chunks.speakers)
+        if chunks.layout is not None:
+            _set_layout(file, chunks.layout)
         id3 = [(b"id3 ", chunks.id3)] if chunks.id3 else []
         file.seek(0, 2)
         if file.tell() % 2:
@@ -106,7 +114,7 @@ def kind_of(name: bytes, body: bytes) -> bytes:
     return body[:4] if name == b"LIST" else name
 
 
-def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
+def riff_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
     """(name, where its body begins, its size), to the sound if that is of unknown length, for nothing is behind it."""
     opening = file.read(12)
     if opening[:4] not in (b"RIFF", b"RF64") or opening[8:] != b"WAVE":
@@ -126,8 +134,7 @@ def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
         yield name, start, size
         if name == b"data" and size == 0:
             file.seek(start)
-            behind = file.read(4)  # the name of a chunk, or the samples that a killed recorder could not count
-            if not (declares_behind(riff_size, start) and behind.isascii() and behind.decode().isprintable()):
+            if not (declares_behind(riff_size, start) and begins_chunk(file.read(4))):
                 return
         file.seek(start + size + size % 2)
 
@@ -140,18 +147,20 @@ def _retimed(bext: bytes, from_rate: int, to_rate: int) -> bytes:
     return bext[: at.start] + struct.pack("<Q", round(samples * to_rate / from_rate) % (1 << 64)) + bext[at.stop :]
 
 
-def _speakers(fmt: bytes) -> int | None:
-    if len(fmt) < _MASK + 4 or struct.unpack("<H", fmt[:2])[0] != _EXTENSIBLE:
+def _layout(fmt: bytes) -> Layout | None:
+    if len(fmt) < _CODEC.stop or struct.unpack_from("<H", fmt)[0] != _EXTENSIBLE:
         return None
-    return int(struct.unpack("<I", fmt[_MASK : _MASK + 4])[0])
+    return Layout(fmt[_BITS] + fmt[_CODEC], *struct.unpack_from("<HI", fmt, _VALID))
 
 
-def _set_speakers(file: BinaryIO, speakers: int) -> None:
+def _set_layout(file: BinaryIO, layout: Layout) -> None:
+    """The valid bits only where samples are stored as they were: of another depth others are valid."""
     file.seek(0)
-    for name, start, size in _chunks(file):
+    for name, start, size in riff_chunks(file):
         if name == b"fmt ":
             file.seek(start)
-            if _speakers(file.read(size)) is not None:
-                file.seek(start + _MASK)
-                file.write(struct.pack("<I", speakers))
+            if (own := _layout(file.read(size))) is not None:
+                valid = layout.valid if layout.stored == own.stored else own.valid
+                file.seek(start + _VALID)
+                file.write(struct.pack("<HI", valid, layout.speakers))
             return

@@ -1,5 +1,6 @@
 """The front door to sound files: what is it, read it, write it. `-` is standard input or output."""
 
+import os
 import stat
 import sys
 import tempfile
@@ -11,6 +12,7 @@ from typing import BinaryIO, Literal
 import soundfile
 
 from restorer.audio.chunks import is_unfinished
+from restorer.audio.cut import is_cut_off
 from restorer.audio.ffmpeg import FfmpegReader, probe_with_ffmpeg
 from restorer.audio.format import AudioFormat, AudioInfo, AudioReader, AudioWriter, Tags
 from restorer.audio.links import ChainReader, links
@@ -54,10 +56,12 @@ def open_reader(source: Path | Literal["-"], raw: AudioFormat | None = None) -> 
                 "standard input is a terminal; send a WAV or FLAC into it, e.g. `< take.wav` or `sox ... -t wav - |`"
             )
         return _open_stream(sys.stdin.buffer, _STDIN, raw)
-    if not _require_file(source, streams=True) or raw is not None:
-        pipe = source.open("rb")
-        return _open_stream(pipe, str(source), raw, pipe.close)
-    return _open_file(source, str(source))
+    is_file = _require_file(source, streams=True)
+    if is_file and raw is None:
+        return _open_file(source, str(source))
+    stream = source.open("rb")
+    size = os.fstat(stream.fileno()).st_size if is_file else None
+    return _open_stream(stream, str(source), raw, stream.close, size)
 
 
 def open_writer(
@@ -128,7 +132,7 @@ def _open_directly(path: Path, name: str, cleanup: Callable[[], object] = lambda
     if chain := links(path, name):
         return ChainReader(path, name, chain, cleanup)
     if not is_unfinished(path):
-        return SndfileReader(path, name, cleanup)
+        return SndfileReader(path, name, cleanup, is_cut_off=is_cut_off(path))
     with ExitStack() as opening:
         source = Arriving(opening.enter_context(path.open("rb")))
         form, _ = read_header(source, name)
@@ -138,10 +142,12 @@ def _open_directly(path: Path, name: str, cleanup: Callable[[], object] = lambda
 
 
 def _open_stream(
-    stream: BinaryIO, name: str, raw: AudioFormat | None, cleanup: Callable[[], object] = lambda: None
-) -> AudioReader:
+    stream: BinaryIO, name: str, raw: AudioFormat | None, cleanup: Callable[[], object] = lambda: None,
+    size: int | None = None,
+) -> AudioReader:  # fmt: skip
+    """size: in bytes, of a file."""
     if raw is not None:
-        return PcmStreamReader(Arriving(stream), name, raw, cleanup=cleanup)
+        return PcmStreamReader(Arriving(stream), name, raw, cleanup=cleanup, size=size)
     opening = Arriving(stream).exactly(_OPENING)
     if opening.startswith(b"fLaC"):
         return _open_flac(stream, name, opening, cleanup)

@@ -12,7 +12,7 @@ import soundfile
 
 from restorer.audio.format import AudioFormat, Samples
 from restorer.audio.riff import read_some
-from restorer.audio.samples import as_float, require_finite, to_fixed
+from restorer.audio.samples import OF_A_RESULT, as_float, require_finite, to_fixed
 from restorer.audio.stream import unwritable
 from restorer.errors import AudioError
 
@@ -112,7 +112,7 @@ class FlacStreamWriter:
             )
 
     def write(self, block: Samples) -> Samples:
-        require_finite(block, self.frames, self.format.sample_rate, "the result")
+        require_finite(block, self.frames, self.format.sample_rate, "the result", OF_A_RESULT)
         assert self.format.bits is not None
         fixed, clipped = to_fixed(block, self.format.bits)
         if len(fixed):

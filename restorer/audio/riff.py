@@ -22,11 +22,20 @@ class Arriving:
         self._stream = stream
         self._held = bytearray(opening)
 
+    @property
+    def left(self) -> int:
+        """How many bytes have arrived and were not taken; at the end of the stream a part of a frame, if any."""
+        return len(self._held)
+
     def exactly(self, count: int) -> bytes:
         """The next `count` bytes, fewer only at the end of the stream."""
-        while len(self._held) < count and self._receive(count - len(self._held)):
-            pass
+        self._await(count)
         return self._take(count)
+
+    def peek(self, count: int) -> bytes:
+        """The same, left where they are."""
+        self._await(count)
+        return bytes(self._held[:count])
 
     def frames(self, width: int, most: int) -> bytes:
         """Whole frames of `width` bytes, at most `most` bytes, of what has arrived; waits for the first one only.
@@ -40,6 +49,10 @@ class Arriving:
     def skip(self, count: int) -> None:
         while count > 0 and (gone := len(self.exactly(min(count, _CHUNK)))):
             count -= gone
+
+    def _await(self, count: int) -> None:
+        while len(self._held) < count and self._receive(count - len(self._held)):
+            pass
 
     def _take(self, count: int) -> bytes:
         taken = bytes(self._held[:count])
@@ -79,10 +92,12 @@ def read_header(source: Arriving, name: str) -> tuple[AudioFormat, int | None]:
         if kind == b"data":
             if form is None:
                 raise AudioError(f"{name} has samples before its format (no `fmt ` chunk); the WAV header is damaged")
+            is_unknown = stands_for_unknown(size)
             if long_size is not None and size == _UNKNOWN:
-                meant = long_size < 1 << 62 if long_size else declares_behind(riff_size, position)
-                return form, long_size if meant else None
-            return form, size if _believable(size, declares_behind(riff_size, position)) else None
+                size, is_unknown = long_size, long_size >= 1 << 62
+            if size == 0:
+                is_unknown = not (declares_behind(riff_size, position) and begins_chunk(source.peek(4)))
+            return form, None if is_unknown else size
         kept = source.exactly(min(size, _LARGEST_FMT)) if kind in (b"fmt ", b"ds64") else b""
         if kind == b"fmt " and len(kept) < min(size, _LARGEST_FMT):
             break
@@ -107,15 +122,21 @@ def header(form: AudioFormat) -> bytes:
 
 
 def declares_behind(riff_size: int, position: int) -> bool:
-    """Whether a RIFF of this size has something behind `position`, in bytes: if so, 0 bytes of sound are meant."""
+    """Whether a RIFF of this size has something behind `position`, in bytes: 0 bytes of sound may be meant then."""
     return riff_size not in (0, _UNKNOWN) and position < riff_size + 8 < 1 << 62
 
 
-def _believable(size: int, declared_behind: bool) -> bool:
-    """Whether a `data` size is meant: 0 only if something is declared behind it; not what stands for `unknown`."""
-    if size == 0:
-        return declared_behind
-    return not (0x7FFF_E000 <= size <= 0x7FFF_FFFF or size >= 0xFFFF_0000)
+def begins_chunk(behind: bytes) -> bool:
+    """Whether the four bytes behind 0 bytes of sound are the name of a chunk, or nothing is there.
+
+    Else they are samples, which a recorder that was killed had no time to count.
+    """
+    return behind.isascii() and behind.decode().isprintable()
+
+
+def stands_for_unknown(size: int) -> bool:
+    """Whether writers put this where they do not know the size of the sound: 0xFFFFFFFF, or just under 2 GiB."""
+    return 0x7FFF_E000 <= size <= 0x7FFF_FFFF or 0xFFFF_0000 <= size <= _UNKNOWN
 
 
 def _parse_format(body: bytes, container: str, name: str) -> AudioFormat:

@@ -11,7 +11,15 @@ from restorer.errors import AudioError, UsageError
 _LARGEST = 1e10  # of full scale: even integers that were never scaled down lie below, and float32 holds sums of squares
 
 
-def require_finite(block: Samples, first: int, sample_rate: int, name: str) -> None:
+_OF_A_RECORDING = "cut that part out or silence it"
+OF_A_RESULT = (
+    "the recording's are, so the settings or the weights are at fault: leave out --xi, --steps and --sampler, or "
+    "choose another --prior"
+)
+"""What helps where a sample is not finite."""
+
+
+def require_finite(block: Samples, first: int, sample_rate: int, name: str, remedy: str = _OF_A_RECORDING) -> None:
     """Raises AudioError that names the first sample which is no sound's; `first` is the block's first frame."""
     bad = ~(np.abs(block) < _LARGEST)  # also what is not a number
     if not bad.any():
@@ -20,8 +28,7 @@ def require_finite(block: Samples, first: int, sample_rate: int, name: str) -> N
     at = first + frame
     raise AudioError(
         f"{name} has a sample that is {block[frame, channel]} at {at / sample_rate:.6f} s (sample {at}, channel "
-        f"{channel + 1}); samples must be finite numbers below {_LARGEST:g} of full scale; cut that part out "
-        "or silence it"
+        f"{channel + 1}); samples must be finite numbers below {_LARGEST:g} of full scale; {remedy}"
     )
 
 

@@ -36,8 +36,11 @@ def file_name(path: Path) -> str:
 class SndfileReader:
     """An AudioReader of a file or, for FLAC, a pipe. Raises soundfile's SoundFileError for what it is not."""
 
-    def __init__(self, file: Path | Pipe, name: str, cleanup: Callable[[], object] = lambda: None) -> None:
-        """`name` is what errors call the file; `cleanup` runs when the reader is closed."""
+    def __init__(
+        self, file: Path | Pipe, name: str, cleanup: Callable[[], object] = lambda: None, *, is_cut_off: bool = False
+    ) -> None:
+        """`name` is what errors call the file; `cleanup` runs when the reader is closed. is_cut_off: the file states
+        more sound than it holds, which libsndfile does not say."""
         self._pipe = file if isinstance(file, Pipe) else None
         try:
             # a pipe is FLAC, and may keep us waiting
@@ -48,7 +51,7 @@ class SndfileReader:
         self._name = name
         self._cleanup = cleanup
         self._position = 0
-        self._ended_early = False
+        self._is_cut_off, self._ended_early = is_cut_off, False
         self.format = AudioFormat(self._file.format, self._file.subtype, self._file.samplerate, self._file.channels)
         # a FLAC that was written to a pipe does not know its length, which libsndfile calls the largest number
         self.frames: int | None = self._file.frames if self._file.frames < 2**62 else None
@@ -72,7 +75,7 @@ class SndfileReader:
         self._position += len(block)
         if frames > 0 and len(block) == 0 and self.frames is not None:
             slack = _MPEG_SLACK if self.format.container == "MP3" else 0
-            self._ended_early = self._position + slack < self.frames
+            self._ended_early = self._is_cut_off or self._position + slack < self.frames
         return from_vorbis_order(block) if self._is_vorbis_order else block
 
     def _decode(self, block: Samples) -> int:

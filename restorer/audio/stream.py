@@ -8,7 +8,7 @@ import numpy as np
 
 from restorer.audio.format import AudioFormat, Samples, Tags
 from restorer.audio.riff import Arriving, header, read_header
-from restorer.audio.samples import as_float, from_bytes, require_finite, to_bytes, to_fixed
+from restorer.audio.samples import OF_A_RESULT, as_float, from_bytes, require_finite, to_bytes, to_fixed
 from restorer.errors import AudioError
 
 _OTHER_AUDIO = (b"fLaC", b"OggS", b"ID3", b"FORM", b"caff", b"riff", b".snd", b"RIFX", b"wvpk", b"\x1aE\xdf\xa3",
@@ -31,7 +31,7 @@ def unwritable(error: OSError, seconds: float) -> AudioError:
 class PcmStreamReader:
     """An AudioReader of nothing but samples, `remaining` bytes of them or, where that is None, to the stream's end.
 
-    `name` is what errors call the stream; `cleanup` runs on leaving.
+    `name` is what errors call the stream; `cleanup` runs on leaving. size: of a file, in bytes, which tells its length.
     """
 
     def __init__(
@@ -41,21 +41,28 @@ class PcmStreamReader:
         format: AudioFormat,
         remaining: int | None = None,
         cleanup: Callable[[], object] = lambda: None,
+        size: int | None = None,
     ) -> None:
         self._source, self._name, self._cleanup = source, name, cleanup
         self.format, self._remaining = format, remaining
-        self.frames: int | None = None
         self.tags: Tags = {}
         self.truncated = False
         self._bytes = (self.format.bits or 0) // 8
-        self._width = self._bytes * self.format.channels
+        self.width = self._bytes * self.format.channels
+        """Of a frame, in bytes."""
+        self.frames: int | None = None if size is None else size // self.width
         self._position = 0
 
+    @property
+    def stray(self) -> int:
+        """At the end: the bytes behind the last frame, too few for another."""
+        return self._source.left
+
     def read(self, frames: int) -> Samples:
-        wanted = frames * self._width
+        wanted = frames * self.width
         if self._remaining is not None:
-            wanted = min(wanted, self._remaining // self._width * self._width)
-        raw = self._source.frames(self._width, wanted) if wanted else b""
+            wanted = min(wanted, self._remaining // self.width * self.width)
+        raw = self._source.frames(self.width, wanted) if wanted else b""
         if self._remaining is not None:
             self.truncated = len(raw) == 0 < wanted
             self._remaining -= len(raw)
@@ -122,7 +129,7 @@ class WavStreamWriter:
         self._begun = False
 
     def write(self, block: Samples) -> Samples:
-        require_finite(block, self.frames, self.format.sample_rate, "the result")
+        require_finite(block, self.frames, self.format.sample_rate, "the result", OF_A_RESULT)
         if self.format.is_integer:
             fixed, clipped = to_fixed(block, self._bits)
             self._send(to_bytes(fixed, self._bits))

@@ -20,7 +20,7 @@ from restorer.audio.format import TAG_NAMES, AudioFormat, Samples, Tags, can_wri
 from restorer.audio.lock import folders, hidden_name, is_left, lock
 from restorer.audio.metadata import NO_METADATA, Metadata
 from restorer.audio.pipe import empty_flac, new_sound_file, takes_a_frame
-from restorer.audio.samples import as_float, require_finite, to_fixed
+from restorer.audio.samples import OF_A_RESULT, as_float, require_finite, to_fixed
 from restorer.audio.sndfile import file_name
 from restorer.audio.vorbis import to_vorbis_order, writes_vorbis_order
 from restorer.errors import AudioError, UsageError
@@ -81,7 +81,7 @@ class FileWriter:
         _require_writable(format, self._name)
 
     def write(self, block: Samples) -> Samples:
-        require_finite(block, self.frames, self.format.sample_rate, f"the result for {self._name}")
+        require_finite(block, self.frames, self.format.sample_rate, f"the result for {self._name}", OF_A_RESULT)
         self._require_room(len(block))
         stored, samples = self._stored(block)
         try:
@@ -207,10 +207,21 @@ class FileWriter:
             )
 
     def _failed(self, error: Exception) -> AudioError:
+        reason = _reason(error if isinstance(error, OSError) else self._refusal() or error)
         return AudioError(
-            f"{self._name} cannot be written ({_reason(error)}) after {self.frames / self.format.sample_rate:.1f} s; "
+            f"{self._name} cannot be written ({reason}) after {self.frames / self.format.sample_rate:.1f} s; "
             "check the free space and the permissions of its folder; nothing was kept"
         )
+
+    def _refusal(self) -> OSError | None:
+        """Why the file takes no more bytes: libsndfile, and soundfile, only say that it does not."""
+        if self._partial is not None:
+            try:
+                with self._partial.open("ab") as file:
+                    file.write(bytes(_STEP))
+            except OSError as error:
+                return error
+        return None
 
     def __enter__(self) -> Self:
         return self

@@ -36,9 +36,14 @@ def sound_files(folder: Path, suffixes: Sequence[str] = tuple(SUFFIXES)) -> list
     """The sound files of a folder (not those below it, nor hidden ones), by name; UsageError if there is none."""
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder; name one with clean recordings in it")
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes and path.name[0] != ".")
+    found = sorted(
+        path for path in folder.iterdir() if path.suffix.lower() in suffixes and path.name[0] != "." and path.is_file()
+    )
     if not found:
-        raise UsageError(f"{folder} has no sound files in it ({', '.join(sorted(suffixes))}); name a folder that has")
+        raise UsageError(
+            f"{folder} has no sound files in it ({', '.join(sorted(suffixes))}), and folders below it are not searched "
+            "here; name a folder that has"
+        )
     return found
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from restorer.bench.severity import Severity
 from restorer.dsp import LOWEST_CUTOFF_HZ
 from restorer.errors import UsageError
-from restorer.restoration.task import merged_gaps
+from restorer.restoration.task import LOWEST_THRESHOLD, merged_gaps
 
 if TYPE_CHECKING:
     from restorer.audio.format import AudioFormat
@@ -28,16 +28,33 @@ def parse_frequency(word: str, option: str = "--cutoff") -> float:
     >>> parse_frequency("1k"), parse_frequency("1.5kHz"), parse_frequency("3000")
     (1000.0, 1500.0, 3000.0)
     """
-    match = _FREQUENCY.fullmatch(word.strip())
-    if match is None:
+    frequency_hz = _hertz(word)
+    if frequency_hz is None:
         raise UsageError(f"{option} {word!r} is not a frequency; write it as 1k, 1.5kHz or 3000")
-    frequency_hz = float(match[1]) * (1000 if match[2].lower().startswith("k") else 1)
     if not LOWEST_CUTOFF_HZ <= frequency_hz < math.inf:
         raise UsageError(
             f"{option} {word!r} must be at least {LOWEST_CUTOFF_HZ:g} Hz; give the highest frequency that is left, "
             "such as 1k for 1000 Hz"
         )
     return frequency_hz
+
+
+def parse_rate(word: str, option: str = "--rate") -> int:
+    """Hz, of a sample rate: a whole number of them.
+
+    >>> parse_rate("44.1k"), parse_rate("48000")
+    (44100, 48000)
+    """
+    rate_hz = _hertz(word)
+    if rate_hz is None or not rate_hz.is_integer():
+        raise UsageError(f"{option} {word!r} is not a sample rate; write it as 44.1k or 44100")
+    return int(rate_hz)
+
+
+def _hertz(word: str) -> float | None:
+    """To the millionth, as thousands of decimal fractions are not exact; None for what is no frequency."""
+    match = _FREQUENCY.fullmatch(word.strip())
+    return None if match is None else round(float(match[1]) * (1000 if match[2].lower().startswith("k") else 1), 6)
 
 
 def parse_severity(word: str, option: str = "--severity") -> Severity:
@@ -62,7 +79,7 @@ def parse_severity(word: str, option: str = "--severity") -> Severity:
 
 
 def parse_threshold(word: str, option: str = "--threshold") -> float:
-    """Linear full scale, above 0 and at most 1.
+    """Linear full scale, LOWEST_THRESHOLD to 1.
 
     >>> parse_threshold("0.3"), parse_threshold("-20dB")
     (0.3, 0.1)
@@ -79,6 +96,8 @@ def parse_threshold(word: str, option: str = "--threshold") -> float:
         raise UsageError(f"{option} {word!r} is negative; write {word.strip()}dB if it is a level in decibels")
     if not 0 < threshold <= 1:
         raise UsageError(f"{option} {word!r} must lie above 0 and at most at 1, full scale (0dB); {remedy}")
+    if threshold < LOWEST_THRESHOLD:
+        raise UsageError(f"{option} {word!r} is less than a step of 16 bits, -90dB; {remedy}")
     return threshold
 
 

@@ -4,14 +4,14 @@ import json
 import os
 import shlex
 import string
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from restorer.cli.labels import write_labels
+from restorer.cli.labels import gap_text, write_labels
 from restorer.cli.options import Inputs, OverwriteOption
 from restorer.cli.speak import SOME_FAILED, one_line, say
 from restorer.errors import AudioError, RestorerError, UsageError
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _FEW_GAPS = 4  # are written out in the command; more go through labels or are found again
 _PLAIN = string.ascii_letters + string.digits + " ./-_"  # what stays itself between $' and '
 _Source = Path | Literal["-"]
+_Recording = tuple[_Source, Path | None]  # and where its labels go
 
 
 def detect(
@@ -43,17 +44,18 @@ def detect(
     restorer detect album/
     """  # fmt: skip
     from restorer.restoration.find import detect_file
+    from restorer.restoration.named import spelled_out
 
-    sources = list(_sources(inputs))
-    is_single = len(inputs) == 1 and not Path(inputs[0]).is_dir()
-    targets = {source: _label_file(source, beside, labels, is_single) for source, beside in sources}
-    _require_new(targets, overwrite)
+    names, are_several = spelled_out(inputs)
+    is_single = len(names) == 1 and not are_several and not Path(names[0]).is_dir()
+    found = ((source, _label_file(beside, labels, is_single)) for source, beside in _sources(names))
+    recordings = list(_once(found))
+    _require_new(recordings, overwrite)
     failed = 0
-    for source, _ in sources:
+    for source, target in recordings:
         try:
             findings = detect_file(source)
             typer.echo(_as_json(source, findings) if as_json else "\n".join(_described(source, findings)))
-            target = targets[source]
             # What an earlier run wrote must not outlive the gaps it told of.
             if target is not None and (findings.gaps or target.exists()):
                 write_labels(target, _labels(findings))
@@ -63,17 +65,17 @@ def detect(
             say(f"restorer: {one_line(str(error))}")
             failed += 1
     if failed:
-        say(f"restorer: {failed} of {len(sources)} recordings failed")
+        say(f"restorer: {failed} of {len(recordings)} recordings failed")
         raise typer.Exit(SOME_FAILED)
 
 
-def _sources(inputs: Sequence[str]) -> Iterator[tuple[_Source, Path]]:
+def _sources(names: Sequence[str]) -> Iterator[tuple[_Source, Path]]:
     """Each recording that was named or lies in a folder, and what it is called below the folder."""
     from restorer.restoration.named import sound_files
 
-    if "-" in inputs and len(inputs) > 1:
+    if "-" in names and len(names) > 1:
         raise UsageError("- is standard input, which goes alone; name it without other inputs")
-    for word in dict.fromkeys(inputs):
+    for word in names:
         if word == "-":
             yield "-", Path("standard input")
         elif Path(word).is_dir():
@@ -86,7 +88,19 @@ def _sources(inputs: Sequence[str]) -> Iterator[tuple[_Source, Path]]:
             yield Path(word), Path(Path(word).name)
 
 
-def _label_file(source: _Source, beside: Path, labels: str | None, is_single: bool) -> Path | None:
+def _once(found: Iterable[_Recording]) -> Iterator[_Recording]:
+    """Without what was named twice, by whatever name: one recording for one label file."""
+    from restorer.restoration.named import identity
+
+    known = set()
+    for source, target in found:
+        this = identity(Path(source)) or source, target
+        if this not in known:
+            known.add(this)
+            yield source, target
+
+
+def _label_file(beside: Path, labels: str | None, is_single: bool) -> Path | None:
     if labels is None:
         return None
     if is_single and not labels.endswith("/") and not Path(labels).is_dir():
@@ -94,18 +108,18 @@ def _label_file(source: _Source, beside: Path, labels: str | None, is_single: bo
     return Path(labels) / beside.with_name(f"{beside.name}.txt")
 
 
-def _require_new(targets: dict[_Source, Path | None], overwrite: bool) -> None:
+def _require_new(recordings: Sequence[_Recording], overwrite: bool) -> None:
     """Raises UsageError where labels would replace a recording or a file, or those of two recordings each other."""
     from restorer.restoration.named import identity
 
-    recordings = {there for source in targets if source != "-" and (there := identity(source))}
+    sources = {there for source, _ in recordings if source != "-" and (there := identity(source))}
     written: dict[Path, _Source] = {}
-    for source, target in targets.items():
+    for source, target in recordings:
         if target is None:
             continue
         if written.setdefault(target, source) != source:
             raise UsageError(f"{written[target]} and {source} would both have their labels in {target}; rename one")
-        if identity(target) in recordings:
+        if identity(target) in sources:
             raise UsageError(f"{target} is an input, which is never overwritten; choose another --labels")
         if target.exists() and not overwrite:
             raise UsageError(f"{target} exists already; choose another --labels, or replace it with --overwrite")
@@ -115,12 +129,8 @@ def _labels(findings: "Findings") -> Iterator[tuple[float, float, str]]:
     from restorer.restoration.find import gap_s
 
     for gap in findings.gaps:
-        only = (
-            ""
-            if len(gap.channels) == findings.channels
-            else f" in channel {', '.join(str(i + 1) for i in gap.channels)}"
-        )
-        yield (*gap_s(gap, findings.sample_rate), f"{gap.kind}{only}, confidence {gap.confidence:.2f}")
+        only = None if len(gap.channels) == findings.channels else gap.channels
+        yield (*gap_s(gap, findings.sample_rate), gap_text(gap.kind, only, gap.confidence))
 
 
 def _as_json(source: _Source, findings: "Findings") -> str:

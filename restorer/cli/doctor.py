@@ -141,7 +141,10 @@ def _device(word: str) -> str:
 
 
 def _weights(prior: str) -> str:
+    from restorer.prior import load_prior
+
     path = find_weights(prior)
+    load_prior(prior, "cpu")  # what breaks off, or is of another kind, is found by reading all of it
     return f"{path.stem}, {path.stat().st_size / 1e6:.1f} MB, sha256 {file_hash(path)} ({path})"
 
 

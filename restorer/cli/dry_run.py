@@ -22,7 +22,7 @@ from restorer.restoration.engine import restore_classically, restore_windows
 from restorer.restoration.result import result_format
 from restorer.restoration.settings import Settings
 from restorer.restoration.stream import RestoringStream
-from restorer.restoration.task import Task
+from restorer.restoration.task import Inpainting, Task, joined, parts_of
 
 if TYPE_CHECKING:
     from restorer.restoration.plan import Job, Plan
@@ -103,7 +103,9 @@ def seconds_a_window(task: Task, prior: Prior, settings: Settings, batch_size: i
     On a GPU of a whole batch, the second time, when all is compiled and allocated.
     """
     rate, margin = prior.sample_rate, prior.whitening.margin
-    damage = stages_of(task, settings.method, rate, rate)
+    # Of one channel, which has the gaps of all.
+    parts = (Inpainting(part.gaps_s) if isinstance(part, Inpainting) else part for part in parts_of(task))
+    damage = stages_of(joined(parts), settings.method, rate, rate)
     classical_s = prior_s = 0.0
     for _ in range(1 if prior.device.type == "cpu" else 2):
         if (first := damage.classical) is not None:

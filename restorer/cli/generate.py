@@ -4,12 +4,11 @@ import itertools
 import math
 from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from restorer.cli.arguments import parse_duration
+from restorer.cli.arguments import parse_duration, parse_rate
 from restorer.cli.options import (
     Asked,
     DeviceOption,
@@ -24,9 +23,13 @@ from restorer.cli.options import (
 from restorer.cli.progress import Bar
 from restorer.cli.speak import say
 from restorer.errors import UsageError
+from restorer.restoration.place import Place, place_of
 from restorer.restoration.settings import GENERATE
 from restorer.restoration.wanted import Depth, FormatName, Wanted
 from restorer.shipped import DEFAULT_PRIOR
+
+if TYPE_CHECKING:
+    from restorer.audio import AudioFormat
 
 _NAMES = (".wav", ".flac", ".aiff", ".aif", ".caf", ".w64")
 
@@ -57,7 +60,7 @@ def generate(
         Depth | None, typer.Option(show_default=False, help="Depth. Else floating point, 24 in FLAC.")
     ] = None,
     rate: Annotated[
-        int | None, typer.Option(metavar="HZ", show_default=False, help="Resample it. Else the prior's, 44100.")
+        str | None, typer.Option(metavar="HZ", show_default=False, help="Resample it, to 48k. Else the prior's, 44100.")
     ] = None,
 ) -> None:
     """Make up music, from the prior alone.
@@ -69,12 +72,12 @@ def generate(
     from restorer.restoration.result import require_sensible, result_format
 
     duration_s = parse_duration(seconds)
-    wanted = Wanted(format, bits, rate)
-    _require_telling(out, wanted)
-    require_sensible(wanted, to_stream=out == "-")
-    target: Path | Literal["-"] = "-" if out == "-" else Path(out)
+    wanted = Wanted(format, bits, None if rate is None else parse_rate(rate))
+    target = place_of(out)
     # Refuses now what it would refuse after the work.
     made = AudioFormat("WAV", "FLOAT", 44100, 1)
+    _require_telling(target, wanted, result_format(made, wanted, None, None))
+    require_sensible(wanted, to_stream=target == "-")
     open_writer(target, result_format(made, wanted, None, target), overwrite=overwrite)
     machine = Machine(prior, device)
     machine.check()
@@ -104,6 +107,15 @@ def generate(
         say(f"{out}: {chain[0].clipped} samples above full scale were held at it; a .wav file would keep them")
 
 
-def _require_telling(out: str, wanted: Wanted) -> None:
-    if out != "-" and wanted.format is None and Path(out).suffix.lower() not in _NAMES:
-        raise UsageError(f"--out {out} does not say what to write; end its name in {', '.join(_NAMES)}, or give -")
+def _require_telling(target: Place, wanted: Wanted, asked: "AudioFormat") -> None:
+    """Raises UsageError for a name that does not say what is written. asked: the format, if names said nothing."""
+    from restorer.restoration.result import keeps_suffix
+
+    if target == "-":
+        return
+    if wanted.format is None and target.suffix.lower() not in _NAMES:
+        raise UsageError(f"--out {target} does not say what to write; end its name in {', '.join(_NAMES)}, or give -")
+    if wanted.format is not None and not keeps_suffix(asked, target.suffix):
+        raise UsageError(
+            f"--out {target} would hold {asked.container}, which its name denies; end it in {asked.suffix}"
+        )

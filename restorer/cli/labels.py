@@ -1,37 +1,59 @@
 """Audacity's label tracks: a line for each label, start and end in seconds and a text, with tabs between."""
 
 import math
+import re
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from restorer.errors import AudioError, UsageError
+from restorer.restoration.task import Gap, Inpainting, gaps_of
 
 Label = tuple[float, float, str]
 
+_ONLY = re.compile(r".*\bin channels? (\d{1,9}(?:, \d{1,9})*)(?:, confidence [\d.]+)?", re.ASCII)
 
-def read_labels(path: Path) -> tuple[tuple[float, float], ...]:
-    """The stretches of a label file, (from, to) in seconds, in its order; the texts are for people.
 
-    Raises AudioError for a file that cannot be read, UsageError with the line for what is no stretch of time.
+def gap_text(kind: str, channels: Iterable[int] | None, confidence: float) -> str:
+    """What stands behind a gap: its kind, the channels (from 0) that have it, where not all do, and how sure that is.
+
+    >>> gap_text("zero", (0, 2), 0.98)
+    'zero in channels 1, 3, confidence 0.98'
+    """
+    named = [] if channels is None else [str(each + 1) for each in channels]
+    only = f" in channel{'s' if len(named) > 1 else ''} {', '.join(named)}" if named else ""
+    return f"{kind}{only}, confidence {confidence:.2f}"
+
+
+def read_labels(path: Path) -> Inpainting:
+    """The gaps that a label file marks, each in the channels that its text ends with (`gap_text`), or else in all.
+
+    What else the texts say is for people. Raises AudioError for a file that cannot be read, UsageError with the line
+    for what is no stretch of time.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError as error:
+        if str(path) == "-":
+            raise UsageError("--gaps - is no file, as labels have to be; name one") from error
         raise AudioError(
             f"{path} does not exist; give a label file, which Audacity or `restorer detect` wrote"
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise AudioError(f"{path} is not a label file that can be read; export the labels from Audacity") from error
     # A line that begins with a backslash tells the frequencies of the label before it.
-    spans = tuple(
-        _span(line, f"{path}, line {number}")
-        for number, line in enumerate(lines, 1)
+    marks = [
+        (_span(line, place), _channels(line, place))
+        for place, line in ((f"{path}, line {number}", line) for number, line in enumerate(lines, 1))
         if line.strip() and not line.startswith("\\")
-    )
-    if not spans:
+    ]
+    if not marks:
         raise UsageError(f"{path} holds no labels; mark the gaps in it, or leave --gaps out")
-    return spans
+    named = 1 + max((channel for _, only in marks for channel in only or ()), default=-1)
+    return gaps_of(
+        [[gap for gap, only in marks if only is None or channel in only] for channel in range(named)],
+        [gap for gap, only in marks if only is None],
+    )
 
 
 def write_labels(path: Path, labels: Iterable[Label]) -> None:
@@ -48,7 +70,20 @@ def write_labels(path: Path, labels: Iterable[Label]) -> None:
         partial.write_text("".join(lines), encoding="utf-8")
 
 
-def _span(line: str, place: str) -> tuple[float, float]:
+def _channels(line: str, place: str) -> list[int] | None:
+    """The channels, from 0, that a label is for; None: for all."""
+    from restorer.audio.format import MAX_CHANNELS
+
+    named = _ONLY.fullmatch(line.rpartition("\t")[2].strip())
+    if named is None:
+        return None
+    channels = [int(word) for word in named[1].split(", ")]
+    if not 1 <= min(channels) <= max(channels) <= MAX_CHANNELS:
+        raise UsageError(f"{place}: there is no channel {named[1]}; they are counted from 1, to {MAX_CHANNELS} at most")
+    return [channel - 1 for channel in channels]
+
+
+def _span(line: str, place: str) -> Gap:
     try:
         first, last = (float(word) for word in line.split("\t")[:2])
     except ValueError as error:

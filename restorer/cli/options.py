@@ -84,10 +84,10 @@ BitsOption = Annotated[
     typer.Option("--bits", show_default=False, help="Depth, with dither below the input's. Else as that."),
 ]
 RateOption = Annotated[
-    int | None,
+    str | None,
     typer.Option(
         "--rate", metavar="HZ", show_default=False,
-        help="Resample the result; no sample is then the input's bit for bit. Else the input's.",
+        help="Resample the result, to 44.1k or 44100; no sample is then the input's bit for bit. Else the input's.",
     ),
 ]  # fmt: skip
 ClipModeOption = Annotated[

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ from restorer.cli.options import Asked, Delivery, Machine
 from restorer.cli.parts import Parts
 from restorer.errors import RestorerError
 from restorer.restoration.settings import Settings, preset_of
-from restorer.restoration.task import Search, Task
+from restorer.restoration.task import Search, Task, for_channels, joined, parts_of
 
 if TYPE_CHECKING:
     from restorer.prior import Prior
@@ -105,7 +105,9 @@ def _found(job: "Job", search: Search, engine: "Engine", said: Callable[[str], N
     from restorer.restoration.find import find_task
 
     assert job.source != "-"
-    task, found = find_task(job.source, search, engine.check)
+    assert job.info is not None  # nothing is searched in streams
+    known = parts_of(for_channels(joined(search.known), job.info.format.channels, str(job.source)))
+    task, found = find_task(job.source, replace(search, known=known), engine.check)
     said(f"{job.source}: {found}")
     return task
 

@@ -13,7 +13,7 @@ from restorer.cli.progress import Bar, Together
 from restorer.cli.recording import Done, Failed, Order, Outcome, Skipped, restore_recording
 from restorer.cli.speak import SOME_FAILED, one_line, say
 from restorer.cli.tally import Tally, require_possible
-from restorer.errors import UsageError
+from restorer.errors import RestorerError, UsageError
 from restorer.restoration.settings import preset_of
 from restorer.restoration.task import Search, Task
 
@@ -34,7 +34,8 @@ def restore_all(
     delivery: Delivery,
 ) -> None:
     """Restores what was named; a Search finds out for each file what it needs, and a file that needs nothing is passed
-    on as it is. Raises the error of a single file; of several, reports each and exits with 3."""
+    on as it is. Raises the error of a single file; of several, reports each and exits with 3. A result in which what
+    was sound has changed is a failure, too, though it stays."""
     from restorer.restoration.named import Chosen
     from restorer.restoration.plan import plan_jobs
 
@@ -46,7 +47,7 @@ def restore_all(
         skip_existing=album.skip_existing or (album.resume and not delivery.overwrite), takes=album.takes,
     )  # fmt: skip
     if known is None and any(job.info is None for job in plan.jobs):
-        raise UsageError("auto listens to the whole recording before it begins, which a stream is not; name a file")
+        raise UsageError(_unheard(is_raw=raw is not None))
     require_possible(plan, album)
     if plan.is_single and plan.refusals:
         raise plan.refusals[0].error
@@ -73,7 +74,14 @@ def restore_all(
         if not plan.is_single or plan.skipped:
             tally.sum_up()
     if tally.n_failed:
-        raise typer.Exit(SOME_FAILED)
+        raise typer.Exit(RestorerError.exit_code if plan.is_single else SOME_FAILED)
+
+
+def _unheard(*, is_raw: bool) -> str:
+    """Why nothing can be found in a recording."""
+    if is_raw:
+        return "auto listens to recordings that say what they are, which --raw denies; convert it to WAV first"
+    return "auto listens to the whole recording before it begins, which a stream is not; name a file"
 
 
 def _restore(plan: "Plan", order: Order, tally: Tally, parts: Parts) -> None:

@@ -4,6 +4,7 @@ import functools
 import inspect
 from collections.abc import Callable
 
+from restorer.cli.arguments import parse_rate
 from restorer.cli.options import (
     Album,
     Asked,
@@ -99,7 +100,7 @@ def _restore(
     json: JsonOption = False,
 ) -> None:
     asked = Asked(quality, method, guidance, steps, sampler, xi)
-    wanted = Wanted(format, bits, rate, clip_mode)
+    wanted = Wanted(format, bits, None if rate is None else parse_rate(rate), clip_mode)
     album = Album(include, exclude, skip_existing, resume, dry_run, json, takes)
     delivery = Delivery(out, overwrite, quiet, verbose, wanted, raw, sidecar, verify, album)
     restore_all(inputs, task, asked, seed, Machine(prior, device, batch_size, jobs), delivery)

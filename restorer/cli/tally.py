@@ -25,7 +25,7 @@ def require_possible(plan: "Plan", album: Album) -> None:
     streams = [job for job in plan.jobs if job.target == "-"]
     if album.as_json and streams and not album.dry_run:
         raise UsageError("--json writes to standard output, where the sound goes; name a file by --out")
-    if album.resume and (streams or any(job.info is None for job in plan.jobs)):
+    if album.resume and (streams or any(job.source == "-" or not job.source.is_file() for job in plan.jobs)):
         raise UsageError("--resume is for files, for a stream cannot be read again; leave it out")
     if album.dry_run and any(job.source == "-" for job in plan.jobs):
         raise UsageError("--dry-run looks into files, and standard input cannot be looked into; leave it out")
@@ -39,7 +39,11 @@ class Tally:
         self.n_restored = self.n_skipped = self.n_failed = 0
 
     def restored(self, report: "Report", task: Task, settings: Settings, seed: int, took_s: float) -> None:
-        self.n_restored += 1
+        """Counts a result; as failed, though it is there, where a promise was not kept."""
+        if report.faults:
+            self.n_failed += 1
+        else:
+            self.n_restored += 1
         if self._as_json:
             self._write(_facts(report, task, settings, seed, took_s))
 
@@ -83,8 +87,10 @@ def _facts(report: "Report", task: Task, settings: Settings, seed: int, took_s: 
 
     found = report.verification
     finite = found is not None and math.isfinite(found.deviation)
+    fault = {"error": "; ".join(report.faults)} if report.faults else {}
     return {
-        "status": "copied" if report.copied else "restored",
+        "status": "failed" if fault else "copied" if report.copied else "restored",
+        **fault,
         "source": str(report.source),
         "target": str(report.target),
         "seconds": report.seconds,
@@ -96,5 +102,5 @@ def _facts(report: "Report", task: Task, settings: Settings, seed: int, took_s: 
         "deviation": found.deviation if found is not None and finite else None,
         "deviation_allowed": found.allowed if found is not None else None,
         "format": asdict(report.written),
-        "notes": [*report.notes, *report.faults],
+        "notes": list(report.notes),
     }

@@ -98,9 +98,10 @@ def _asked(
         known.append(BandwidthExtension(parse_frequency(str(cutoff))))
     if threshold not in (None, AUTO):
         known.append(Declipping(parse_threshold(str(threshold))))
-    given = [*parse_gaps([word for word in words if word != AUTO]), *(read_labels(gaps) if gaps else ())]
-    if given:
-        known.append(Inpainting(tuple(given)))
+    if given := parse_gaps([word for word in words if word != AUTO]):
+        known.append(Inpainting(given))
+    if gaps is not None:
+        known.append(read_labels(gaps))
     asked: dict[Kind, bool] = {"cutoff": cutoff == AUTO, "clipping": threshold == AUTO, "gaps": AUTO in words}
     searched = tuple(kind for kind, is_auto in asked.items() if is_auto)
     return Search(searched, tuple(known)) if searched else joined(known)

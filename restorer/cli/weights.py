@@ -1,7 +1,7 @@
 """Weights: which there are, what they say of themselves, and others' made ours."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -38,7 +38,16 @@ def info(
     typer.echo(f"name: {card.name}\npath: {path}\npreset: {card.preset}")
     typer.echo(f"sample_rate: {preset.sample_rate} Hz\nwindow: {preset.length / preset.sample_rate:.2f} s")
     for fact, value in card.facts.items():
-        typer.echo(f"{fact}: {value}")
+        typer.echo(f"{fact}: {_limited(value)}")
+
+
+def _limited(value: Any) -> Any:
+    """A fact, or many, without budgets that had no limit."""
+    from restorer.training.settings import NO_LIMIT
+
+    if not isinstance(value, dict):
+        return value
+    return {name: each for name, each in value.items() if each not in ("inf", NO_LIMIT)}
 
 
 @weights.command("import")

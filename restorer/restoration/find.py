@@ -26,11 +26,11 @@ from restorer.restoration.task import (
 
 EVERY_KIND = Search(KINDS)
 SURE = 0.5  # the confidence from which on a finding is acted upon
+STEP = 1 / 32768  # by which dither moves the samples that were held at a level
+SAME_LEVEL = 1.02
 
 _BLOCK_S = 1.0
 _BESIDE_CLICK = 2  # samples, which the filters of a recorder may have touched
-_STEP = 1 / 32768  # by which dither moves the samples that were held at a level
-_SAME_LEVEL = 1.02
 _SAME_CUTOFF = 1.1
 _AUDIBLE = 16 / 32768  # a peak: dither and the noise of a converter stay below
 _HEARD_HZ = 20_000.0
@@ -142,12 +142,12 @@ def declip_task(findings: Findings) -> tuple[Part, str]:
     # Where music goes beyond a level it was not clipped there, and would lose its peaks. What passes it alone, as a
     # click or the overshoot of a filter does, is no sound peak: a clipped recording is not given up for its dust.
     beyond = max((highest, *findings.sustained))
-    if beyond > _SAME_LEVEL * lowest:
+    if beyond > SAME_LEVEL * lowest:
         return UNDAMAGED, (
             f"clipping at {lowest:.4g} found, but sound goes up to {beyond:.4g} elsewhere, which one threshold cannot "
             "say: restore the clipped channels or stretches by themselves"
         )
-    return Declipping(max(lowest - _STEP, _STEP)), f"peaks were cut at {lowest:.4g} ({sureness(hard)})"
+    return Declipping(max(lowest - STEP, STEP)), f"peaks were cut at {lowest:.4g} ({sureness(hard)})"
 
 
 def inpaint_task(findings: Findings) -> tuple[Inpainting, str]:

@@ -6,7 +6,8 @@ from restorer.restoration.task import BandwidthExtension, Declipping, Inpainting
 LONGEST_GAP_S = 1.0
 """Of a gap that shares its windows with other damage: such a window hears nothing of its neighbours."""
 
-_READING_S = 1e-3  # a gap that reaches to the end may be given as a player shows it, to the millisecond
+READING_S = 1e-3
+"""By which a gap may reach beyond the end: it may be given as a player shows it, to the millisecond."""
 
 
 def require_fit(task: Task, sample_rate: int, duration_s: float | None, name: str) -> None:
@@ -41,7 +42,7 @@ def _require_fit(part: Part, sample_rate: int, duration_s: float | None, name: s
                 "give gaps as (from, to) in seconds"
             )
         case Inpainting(gaps_s) if duration_s is not None:
-            beyond = [gap for gap in gaps_s if gap[1] > duration_s + _READING_S]
+            beyond = [gap for gap in gaps_s if gap[1] > duration_s + READING_S]
             if beyond:
                 raise UsageError(
                     f"the gap {beyond[0][0]:g}-{beyond[0][1]:g} reaches beyond the end of {name}; "

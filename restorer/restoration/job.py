@@ -19,10 +19,11 @@ from restorer.restoration.kept import Kept
 from restorer.restoration.named import identity
 from restorer.restoration.outlet import Outlet
 from restorer.restoration.place import Place, place_of
+from restorer.restoration.remarks import faults_of, lost_peaks, on_ending, on_gaps, on_idling, on_peaks
 from restorer.restoration.result import result_format
 from restorer.restoration.settings import Settings, preset_of
 from restorer.restoration.stream import Progress, RestoringStream
-from restorer.restoration.task import Declipping, Inpainting, Task, parts_of
+from restorer.restoration.task import Task
 from restorer.restoration.verify import Verification
 from restorer.restoration.wanted import LIKE_INPUT, Wanted
 
@@ -95,7 +96,7 @@ def restore_file(
         file = source if source != "-" and is_file and raw is None else None
         stream = RestoringStream(
             task, prior, settings, heard.sample_rate, heard.channels, seed=seed, total=reader.frames,
-            batch_size=batch_size if file else min(batch_size, _LIVE_BATCH), progress=progress,
+            batch_size=batch_size if is_file else min(batch_size, _LIVE_BATCH), progress=progress,
             kept=kept, engine=engine,
         )  # fmt: skip
         metadata = NO_METADATA if file is None else read_metadata(file, heard, reader.tags)
@@ -110,18 +111,20 @@ def restore_file(
             copied = (
                 file is not None
                 and not verifier.regions.spans
-                and _is_like_input(heard, wanted, task, target)
+                and _is_like_input(heard, wanted, task, target, verification.peak)
                 and outlet.copy_instead(file)
             )
     seconds = verifier.frames / heard.sample_rate
-    idle = _idle(task, seconds, copied=copied) if not verifier.regions.spans else []
+    idle = on_idling(task, seconds, copied=copied) if not verifier.regions.spans else []
     choice = choices(task, settings.method, stream, seconds)
-    notes = () if copied else (*choice, *stream.notes, *_peaks(outlet, heard, form), *outlet.notes)
-    truncated = ["the recording ends before its header says; what is there was restored"] if reader.truncated else []
+    lost = lost_peaks(verification, outlet, heard, wanted) if verify else 0
+    peaks = on_peaks(outlet, heard, wanted, lost)
+    notes = () if copied else (*choice, *stream.notes, *outlet.doubts, *peaks, *outlet.notes)
     return Report(
-        source, target, seconds, stream.windows_done, (*truncated, *notes, *_unreached(task, seconds), *idle), heard,
-        heard if copied else form, verifier.regions.spans, verifier.regions.apart, verification if verify else None,
-        _faults(verification) if verify and not copied else (), copied,
+        source, target, seconds, stream.windows_done, (*on_ending(reader), *notes, *on_gaps(task, seconds), *idle),
+        heard, heard if copied else form, verifier.regions.spans, verifier.regions.apart,
+        verification if verify else None, faults_of(verification, outlet, lost) if verify and not copied else (),
+        copied,
     )  # fmt: skip
 
 
@@ -164,42 +167,8 @@ def _blocks(reader: AudioReader) -> Iterator[Samples]:
         yield block
 
 
-def _is_like_input(heard: AudioFormat, wanted: Wanted, task: Task, target: Place) -> bool:
-    """Whether nothing but peaks, of which there are none, would have changed the format."""
-    return wanted.bits is None and result_format(heard, replace(wanted, clip_mode="clamp"), task, target) == heard
-
-
-def _peaks(outlet: Outlet, heard: AudioFormat, form: AudioFormat) -> list[str]:
-    notes = []
-    if outlet.clipped:
-        highest = 20 * math.log10(outlet.peak)
-        notes.append(
-            f"{outlet.clipped} samples above full scale, the highest at +{highest:.1f} dB, were held at it, as "
-            f"{form.subtype} has to; --clip-mode float keeps them (in WAV), rescale turns the recording down"
-        )
-    if heard.is_integer and not form.is_integer and not form.is_lossy:
-        notes.append(f"written in floating point ({form.container}), for its peaks may exceed full scale")
-    return notes
-
-
-def _idle(task: Task, seconds: float, *, copied: bool) -> list[str]:
-    """Why nothing was restored."""
-    done = "it was copied bit for bit" if copied else "it was passed on as it is"
-    match task:
-        case Declipping(threshold) if seconds > 0:
-            return [f"no sample reaches {threshold:g} of full scale, so nothing was to be restored: {done}"]
-        case _:
-            return [f"nothing was to be restored: {done}"] if seconds > 0 else []
-
-
-def _unreached(task: Task, seconds: float) -> list[str]:
-    """Gaps that a stream, whose length nobody knew, turned out not to have."""
-    gaps_s = [gap for part in parts_of(task) if isinstance(part, Inpainting) for gap in part.gaps_s]
-    beyond = [gap for gap in gaps_s if gap[0] >= seconds]
-    return [f"it ends at {seconds:.3f} s, before the gap {first:g}-{stop:g}" for first, stop in beyond]
-
-
-def _faults(verification: Verification) -> tuple[str, ...]:
-    if verification.is_kept:
-        return ()
-    return (f"what was sound has changed: {verification}, more than {verification.allowed:.3g}; keep the input",)
+def _is_like_input(heard: AudioFormat, wanted: Wanted, task: Task, target: Place, peak: float) -> bool:
+    """Whether nothing but restored peaks, of which there are none, would have changed the format or the level."""
+    changes_peaks = wanted.clip_mode in ("clamp", "rescale") and peak > 1.0
+    like_input = result_format(heard, replace(wanted, clip_mode="clamp"), task, target) == heard
+    return wanted.bits is None and like_input and not changes_peaks

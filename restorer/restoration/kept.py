@@ -84,7 +84,7 @@ class Kept:
     """
 
     def __init__(self, target: Path, key: str) -> None:
-        self._path, self._done_path, self._key = kept_path(target), _done_path(target), key
+        self._target, self._path, self._done_path, self._key = target, kept_path(target), _done_path(target), key
         self._places: dict[tuple[int, int, int], tuple[int, int, int, int]] = {}
         self._file: BinaryIO | None = None
         self.is_done = False
@@ -162,7 +162,7 @@ class Kept:
         self._file = file
         if not lock(file.fileno()):
             self._close()
-            raise AudioError(f"another run works on the result of {self._path}; wait for it, or write elsewhere")
+            raise AudioError(f"another run works on {self._target}; wait for it, or write elsewhere")
         key, self.is_done, end = _read_line(file)
         if key != self._key:
             self.is_done = False

@@ -6,10 +6,12 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import filterfalse
 from pathlib import Path, PurePath
 
 from restorer.audio import SUFFIXES
 from restorer.errors import AudioError, UsageError
+from restorer.restoration.place import place_of
 
 _LARGEST_LIST = 1 << 26  # bytes; half a million long paths. What is larger is a recording with an @ before its name
 
@@ -55,7 +57,8 @@ def spelled_out(words: Sequence[str]) -> tuple[list[str], bool]:
 
     The flag: whether there was one, so that several recordings are meant, even if one is found. A file whose name looks
     like a list or a pattern is that file, and a pattern that matches nothing stays what it is, as in a shell; `**` goes
-    down any number of folders. Raises AudioError for a list that cannot be read.
+    down any number of folders. Standard input is `-`, whatever it was called. Raises AudioError for a list that cannot
+    be read.
     """
     named: list[str] = []
     any_replaced = False
@@ -65,16 +68,19 @@ def spelled_out(words: Sequence[str]) -> tuple[list[str], bool]:
         elif word.startswith("@"):
             named += _listed(word[1:])
             any_replaced = True
-        elif glob.has_magic(word) and (found := sorted(glob.glob(word, recursive=True))):
+        elif glob.has_magic(word) and (found := sorted(filterfalse(_is_stream, glob.glob(word, recursive=True)))):
             named += found
             any_replaced = True
         else:
             named.append(word)
-    return named, any_replaced
+    return ["-" if place_of(word) == "-" else word for word in named], any_replaced
 
 
 def sound_files(folder: Path, target: Path) -> Iterator[Path]:
-    """The sound files in and below a folder, by name, but for the target's; links to folders are not followed."""
+    """The sound files in and below a folder, by name, but for the target's; links to folders are not followed.
+
+    Pipes and devices are not among them: one that nobody writes to would be waited for without end.
+    """
 
     def refuse(error: OSError) -> None:
         raise AudioError(f"{error.filename} cannot be looked into ({error.strerror}); check its permissions")
@@ -85,8 +91,14 @@ def sound_files(folder: Path, target: Path) -> Iterator[Path]:
             name for name in folders if name[0] != "." and os.path.realpath(Path(place, name)) != skipped
         )
         for name in sorted(files):
-            if name[0] != "." and Path(name).suffix.lower() in SUFFIXES:
-                yield Path(place, name)
+            path = Path(place, name)
+            if name[0] != "." and path.suffix.lower() in SUFFIXES and not _is_stream(path):
+                yield path
+
+
+def _is_stream(path: str | Path) -> bool:
+    """A pipe, a socket or a device, which is read only where it is named itself."""
+    return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
 
 
 def _listed(name: str) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Self
 from restorer.audio import AudioFormat, AudioWriter, Samples
 from restorer.audio.chain import chained
 from restorer.audio.writer import FileWriter
+from restorer.restoration.doubt import Doubts
 from restorer.restoration.task import BandwidthExtension, Task, parts_of
 from restorer.restoration.verify import Verifier
 from restorer.restoration.wanted import Wanted
@@ -18,18 +19,23 @@ class Outlet:
 
     def __init__(self, writer: AudioWriter, task: Task, heard: AudioFormat, wanted: Wanted, seed: int) -> None:
         form = writer.format
-        rescales = wanted.clip_mode == "rescale"
+        rescales, clamps = wanted.clip_mode == "rescale", wanted.clip_mode == "clamp"
         self._end = writer
-        self._chain = chained(writer, heard, rescales=rescales, seed=seed)
+        self._chain = chained(writer, heard, rescales=rescales, clamps=clamps, seed=seed)
         self._in_file = form.sample_rate == heard.sample_rate and not rescales and not form.is_lossy
         adds_everywhere = any(isinstance(part, BandwidthExtension) for part in parts_of(task))
         step = _rounding(heard, form, always=adds_everywhere) if self._in_file else 0.0
-        self.verifier = Verifier(task, heard.sample_rate, heard.channels, step=step, in_file=self._in_file)
+        self.verifier = Verifier(
+            task, heard.sample_rate, heard.channels, step=step, in_file=self._in_file,
+            holds=self._in_file and (form.is_integer or clamps),
+        )  # fmt: skip
+        self._doubts = Doubts(task, heard)
         self._stack = ExitStack()
 
     def heard(self, block: Samples) -> None:
         """The next frames of the recording; ahead of what becomes of them."""
         self.verifier.heard(block)
+        self._doubts.hear(block)
 
     def put(self, block: Samples) -> None:
         """The next frames of the result."""
@@ -44,12 +50,21 @@ class Outlet:
         return False
 
     @property
+    def format(self) -> AudioFormat:
+        return self._end.format
+
+    @property
     def clipped(self) -> int:
-        return self._end.clipped
+        return self._chain[-1].clipped
 
     @property
     def peak(self) -> float:
-        return self._end.peak
+        return self._chain[-1].peak
+
+    @property
+    def doubts(self) -> list[str]:
+        """Where the recording contradicts the task; complete once all was heard."""
+        return self._doubts.notes
 
     @property
     def notes(self) -> tuple[str, ...]:

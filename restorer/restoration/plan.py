@@ -18,9 +18,9 @@ from restorer.audio.writer import has_room
 from restorer.errors import AudioError, RestorerError, UsageError
 from restorer.restoration.fit import require_fit
 from restorer.restoration.named import EVERYTHING, Chosen, identity, sound_files, spelled_out
-from restorer.restoration.place import Place
+from restorer.restoration.place import Place, place_of
 from restorer.restoration.result import keeps_suffix, require_sensible, result_format
-from restorer.restoration.task import Task
+from restorer.restoration.task import Task, for_channels
 from restorer.restoration.wanted import LIKE_INPUT, Wanted
 
 
@@ -87,15 +87,17 @@ def plan_jobs(
     what has its result already is left out. takes: versions of each recording, NAME.1.EXT and so on where there are
     several.
     is_raw: the one input is nothing but samples. sidecar: a file of facts will stand beside each result.
-    UsageError where nothing of it can be done as asked: an output that is an input, two inputs with one output. A file
-    that cannot be read, that the task does not fit, or whose target cannot be written or exists without `overwrite`, is
-    among the refusals.
+    UsageError where nothing of it can be done as asked: an output that is an input, two inputs with one output, be it
+    standard output. A file that cannot be read, that the task does not fit, or whose target cannot be written or exists
+    without `overwrite`, is among the refusals.
     """
     names, are_several = spelled_out(inputs)
+    out = "-" if out is not None and place_of(out) == "-" else out
     is_single = len(names) == 1 and not are_several and not Path(names[0]).is_dir()
     if is_raw and not is_single:
         raise UsageError(f"--raw is for one stream or file, and {len(inputs)} inputs or a folder were named; name one")
     found = _once(_single(names[0], out, chosen) if is_single else _several(names, out, chosen))
+    _require_one_stream(found)
     for target in {"-" if each.target == "-" else "a file" for each in found}:
         require_sensible(wanted, to_stream=target == "-")
         if sidecar and target == "-":
@@ -143,6 +145,16 @@ def _once(found: Iterable[_Found]) -> list[_Found]:
         source = identity(Path(each.source)) or each.source
         each_once.setdefault((source, os.path.realpath(each.target)), each)
     return list(each_once.values())
+
+
+def _require_one_stream(found: Iterable[_Found]) -> None:
+    """Raises UsageError where several named pipes would follow one another on standard output, as if they were one."""
+    streamed = [each.source for each in found if each.target == "-"]
+    if len(streamed) > 1:
+        raise UsageError(
+            f"{streamed[0]} and {streamed[1]} would both go to standard output, which holds one recording; "
+            "name a folder for them, as --out FOLDER/"
+        )
 
 
 def _single(word: str, out: str | None, chosen: Chosen) -> Iterator[_Found]:
@@ -267,6 +279,7 @@ def _require_doable(job: Job, task: Task | None, wanted: Wanted, *, overwrite: b
     """Raises what would come up after the work has begun: a task that does not fit, a target that cannot be written."""
     if job.info is not None and task is not None:
         require_fit(task, job.info.format.sample_rate, job.info.duration_s, str(job.source))
+        for_channels(task, job.info.format.channels, str(job.source))
     heard = AudioFormat("WAV", "PCM_16", 44100, 1) if job.info is None else job.info.format
     wanted = with_room(job, task, wanted)
     open_writer(job.target, result_format(heard, wanted, task, job.target), overwrite=overwrite)

@@ -38,11 +38,11 @@ def result_format(source: AudioFormat, wanted: Wanted, task: Task | None, name: 
         form = replace(form, sample_rate=wanted.sample_rate)
     if wanted.format in _LOSSY:
         form = replace(form, container=_CONTAINERS[wanted.format], subtype=_LOSSY[wanted.format])
-        _require_true_name(form, name)
+        _require_true_name(form, name, asked=True)
         return form
     fixed = _fixed_container(form, wanted, name)
     form = replace(form, container=fixed or form.container)
-    _require_true_name(form, name)
+    _require_true_name(form, name, asked=wanted.format is not None)
     return _with_depth(form, wanted, task, is_fixed=fixed is not None)
 
 
@@ -78,11 +78,10 @@ def _fixed_container(form: AudioFormat, wanted: Wanted, name: Name) -> str | Non
     return _HEARD.get(name.suffix.lower())
 
 
-def _require_true_name(form: AudioFormat, name: Name) -> None:
+def _require_true_name(form: AudioFormat, name: Name, *, asked: bool) -> None:
     if isinstance(name, Path) and not keeps_suffix(form, name.suffix):
-        raise UsageError(
-            f"{name} would hold {form.container}, which its name denies; end it in {form.suffix}, or ask by --format"
-        )
+        remedy = "" if asked else ", or ask by --format"
+        raise UsageError(f"{name} would hold {form.container}, which its name denies; end it in {form.suffix}{remedy}")
 
 
 def _with_depth(form: AudioFormat, wanted: Wanted, task: Task | None, *, is_fixed: bool) -> AudioFormat:

@@ -19,7 +19,7 @@ from restorer.restoration.kept import Kept
 from restorer.restoration.prior_stage import PriorStage
 from restorer.restoration.settings import Settings, preset_of
 from restorer.restoration.stage import Stage
-from restorer.restoration.task import Inpainting, Task, parts_of
+from restorer.restoration.task import Task, for_channels
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class RestoringStream:
         kept: Kept | None = None,
         engine: Engine | None = None,
     ) -> None:
-        _require_channels(task, channels)
+        task = for_channels(task, channels)
         self._report, self._rate = progress, sample_rate
         engine = OwnEngine(prior, batch_size) if engine is None else engine
         batches = Batches(engine, settings, seed, kept)
@@ -139,14 +139,6 @@ class RestoringStream:
         if self._report is not None:
             position_s = self._stages[-1].position_s
             self._report(Progress(self.windows_done, self._windows_total, position_s, self._total_s))
-
-
-def _require_channels(task: Task, channels: int) -> None:
-    for part in parts_of(task):
-        if isinstance(part, Inpainting) and part.by_channel_s is not None and len(part.by_channel_s) != channels:
-            raise UsageError(
-                f"gaps of {len(part.by_channel_s)} channels for a recording of {channels}; give those of each channel"
-            )
 
 
 def restore(

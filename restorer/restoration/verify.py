@@ -15,7 +15,7 @@ from restorer.dsp.filters import sharp_lowpass
 from restorer.dsp.runs import runs
 from restorer.restoration.damage import by_channel
 from restorer.restoration.regions import Regions
-from restorer.restoration.task import BandwidthExtension, Declipping, Inpainting, Part, Task, parts_of
+from restorer.restoration.task import BandwidthExtension, Declipping, Inpainting, Part, Task, for_channels, parts_of
 
 UNTOUCHED_BAND = 0.9
 """Of the cutoff: below it bandwidth extension changes nothing that counts."""
@@ -33,7 +33,8 @@ class Verification:
     """where: what should have stayed. deviation: the largest change found there; allowed: the largest that is none.
 
     Both in full scale; peak: the recording's own, to which decibels refer. in_file: measured on the samples as they are
-    stored, else before they were converted (another sample rate, a lower level, a lossy format).
+    stored, else before they were converted (another sample rate, a lower level, a lossy format). beyond: the samples
+    there above full scale; where the format holds them, how far is no deviation.
     """
 
     where: str
@@ -41,6 +42,7 @@ class Verification:
     allowed: float
     peak: float
     in_file: bool
+    beyond: int = 0
 
     @property
     def is_kept(self) -> bool:
@@ -65,13 +67,19 @@ class Verifier:
     Holds only the part of the recording that was not yet compared. Raises nothing: a finding is for the report.
     """
 
-    def __init__(self, task: Task, sample_rate: int, channels: int, *, step: float, in_file: bool) -> None:
-        """step: by how much storing a sample may move it: 0 where its format keeps it."""
-        self._spared = _spared(task, sample_rate, channels)
-        self._step, self._in_file = step, in_file
+    def __init__(
+        self, task: Task, sample_rate: int, channels: int, *, step: float, in_file: bool, holds: bool = False
+    ) -> None:
+        """step: by how much storing a sample may move it: 0 where its format keeps it. holds: what is above full scale
+        is held at it."""
+        task = for_channels(task, channels)
+        self._touched = Touched(parts_of(task), sample_rate)
+        self._spared = _spared(task, sample_rate, channels, self._touched.where)
+        self._step, self._in_file, self._holds = step, in_file, holds
         self._waiting: deque[Samples] = deque()
         self._at = 0
         self._peak = self._deviation = 0.0
+        self._beyond = 0
         self._is_longer = False
         self.regions = Regions(round(_APART_S * sample_rate))
 
@@ -100,14 +108,18 @@ class Verifier:
         is_shorter = any(map(len, self._waiting))
         deviation = math.inf if is_shorter or self._is_longer else self._deviation
         return Verification(
-            self._spared.where, deviation, self._spared.leak * self._peak + self._step, self._peak, self._in_file
-        )
+            self._spared.where, deviation, self._spared.leak * self._peak + self._step, self._peak, self._in_file,
+            self._beyond,
+        )  # fmt: skip
 
     def _measure(self, block: Samples, result: Samples) -> None:
         is_number = np.isfinite(result - block)
         if not is_number.all():
             self._deviation, result = math.inf, np.where(is_number, result, block)
-        synthetic, deviation = self._spared.look(block, result, self._at)
+        touched = self._touched.on(block, self._at)
+        self._beyond += int(np.count_nonzero(np.abs(block)[~touched] > 1.0))
+        meant = np.clip(block, -1.0, 1.0) if self._holds else block
+        synthetic, deviation = self._spared.look(result - meant, touched)
         self.regions.add(runs(synthetic, self._at))
         self._deviation = max(self._deviation, deviation)
         self._at += len(block)
@@ -116,10 +128,8 @@ class Verifier:
 Mask = NDArray[np.bool_]
 
 
-class _Elsewhere:
-    """All samples that no gap, fade or flattened peak touches."""
-
-    leak = 0.0
+class Touched:
+    """Gaps, their fades, and flattened peaks; where: all samples but these."""
 
     def __init__(self, parts: Sequence[Part], sample_rate: int) -> None:
         self._gaps = [by_channel(part, sample_rate) for part in parts if isinstance(part, Inpainting)]
@@ -127,13 +137,7 @@ class _Elsewhere:
         gaps, peaks = "outside the gaps and their fades", "of the samples that were not clipped"
         self.where = " and ".join([gaps] * bool(self._gaps) + [peaks] * bool(self._levels))
 
-    def look(self, block: Samples, result: Samples, start: int) -> tuple[Mask, float]:
-        """Which frames are synthetic, and the largest change of the other samples."""
-        touched = self.touched(block, start)
-        synthetic: Mask = np.any(touched, axis=1)
-        return synthetic, float(np.abs(result - block)[~touched].max(initial=0.0))
-
-    def touched(self, block: Samples, start: int) -> Mask:
+    def on(self, block: Samples, start: int) -> Mask:
         """(frames, channels)"""
         touched: Mask = np.zeros(block.shape, dtype=bool)
         for channels in self._gaps:  # those of each, or one for all
@@ -151,6 +155,20 @@ def _level(threshold: float) -> float:
     return clip.high - clip.tolerance
 
 
+class _Elsewhere:
+    """All samples that nothing touches."""
+
+    leak = 0.0
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+
+    def look(self, change: Samples, touched: Mask) -> tuple[Mask, float]:
+        """Which frames are synthetic, and the largest change of the other samples."""
+        synthetic: Mask = np.any(touched, axis=1)
+        return synthetic, float(np.abs(change)[~touched].max(initial=0.0))
+
+
 class _BelowCutoff:
     """The change is low-passed as it goes by, wherever the filter lies within the recording and meets nothing that was
     touched for another reason.
@@ -161,17 +179,15 @@ class _BelowCutoff:
 
     leak = _LEAK
 
-    def __init__(self, cutoff_hz: float, sample_rate: int, channels: int, elsewhere: _Elsewhere) -> None:
-        self.where = " ".join([f"below {UNTOUCHED_BAND * cutoff_hz:g} Hz", elsewhere.where]).rstrip()
+    def __init__(self, cutoff_hz: float, sample_rate: int, channels: int, where: str) -> None:
+        self.where = " ".join([f"below {UNTOUCHED_BAND * cutoff_hz:g} Hz", where]).rstrip()
         self._taps = sharp_lowpass(_PASSES * cutoff_hz, _STOPS * cutoff_hz, sample_rate)[:, None]
-        self._elsewhere = elsewhere
         self._held = np.zeros((0, channels))
         self._held_touched: Mask = np.zeros(0, dtype=bool)
 
-    def look(self, block: Samples, result: Samples, start: int) -> tuple[Mask, float]:
-        touched: Mask = np.any(self._elsewhere.touched(block, start), axis=1)
-        change = np.where(touched[:, None], 0.0, result - block)
-        return np.ones(len(block), dtype=bool), self._lows(change, touched)
+    def look(self, change: Samples, touched: Mask) -> tuple[Mask, float]:
+        otherwise: Mask = np.any(touched, axis=1)
+        return np.ones(len(change), dtype=bool), self._lows(np.where(otherwise[:, None], 0.0, change), otherwise)
 
     def _lows(self, change: Samples, touched: Mask) -> float:
         change = np.concatenate([self._held, change])
@@ -185,10 +201,8 @@ class _BelowCutoff:
         return float(lows[met[size:] == met[:-size]].max(initial=0.0))
 
 
-def _spared(task: Task, sample_rate: int, channels: int) -> _Elsewhere | _BelowCutoff:
-    parts = parts_of(task)
-    elsewhere = _Elsewhere(parts, sample_rate)
-    for part in parts:
+def _spared(task: Task, sample_rate: int, channels: int, where: str) -> _Elsewhere | _BelowCutoff:
+    for part in parts_of(task):
         if isinstance(part, BandwidthExtension):
-            return _BelowCutoff(part.cutoff_hz, sample_rate, channels, elsewhere)
-    return elsewhere
+            return _BelowCutoff(part.cutoff_hz, sample_rate, channels, where)
+    return _Elsewhere(where)

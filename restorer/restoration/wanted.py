@@ -14,11 +14,12 @@ ClipMode = Literal["float", "rescale", "clamp"]
 class Wanted:
     """None: as the input has it.
 
-    clip_mode is what becomes of restored peaks above full scale: kept in floating point, kept by turning the whole
-    recording down, or held at full scale. None: floating point where declipping may raise peaks so far and the
-    container has it; else they are held, with a warning that counts them. That is what FLAC, which has no floating
-    point, gets: a sound sample must not change unasked, not even its level, and what was held can be made again from
-    the input, which is never overwritten. Raises UsageError for words that do not exist.
+    clip_mode is what becomes of peaks above full scale: kept in floating point, kept by turning the whole recording
+    down, or held at full scale, the recording's own among them. None: floating point where declipping may raise peaks
+    so far and the container has it; else they are held, with a warning that counts them. That is what FLAC, which has
+    no floating point, gets: a sound sample must not change unasked, not even its level, and what was held can be made
+    again from the input, which is never overwritten. Where sound itself is held unasked, that is a fault. Raises
+    UsageError for words that do not exist.
     """
 
     format: FormatName | None = None

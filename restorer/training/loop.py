@@ -4,6 +4,7 @@ import csv
 import math
 import os
 import shutil
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
@@ -196,7 +197,7 @@ def _batches(
         batch_size=None,
         sampler=indices(),
         num_workers=settings.workers,
-        worker_init_fn=_one_thread,
+        worker_init_fn=_begin_worker,
         prefetch_factor=4 if settings.workers else None,
         pin_memory=device.type == "cuda",
     )
@@ -211,8 +212,15 @@ def _moved(batch: Tensor, device: torch.device) -> Tensor:
     return batch.to(device, non_blocking=True)
 
 
-def _one_thread(worker: int) -> None:
+def _begin_worker(worker: int) -> None:
+    """What asks all processes of a group to end (`timeout`, Ctrl-C) is for the one that trains, which ends its workers.
+
+    One that ended before it would be taken for a crash.
+    """
     torch.set_num_threads(1)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 
 def _join_processes(device: str) -> tuple[int, int]:

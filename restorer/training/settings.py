@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     import torch
 
 
+NO_LIMIT = 2**62
+"""Steps, where only the minutes end a training."""
+
+
 class Excerpts(Protocol):
     """Endless recordings to learn from: excerpt i is a function of i alone, so that a training resumes exactly."""
 
@@ -45,7 +49,7 @@ class TrainSettings:
 
     preset: str = "harmonic-44k"
     minutes: float = math.inf
-    steps: int = 2**62
+    steps: int = NO_LIMIT
     batch_size: int = 8
     muon_rate: float = 0.1
     adam_rate: float = 1e-3

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from restorer.audio.lock import lock
 from restorer.restoration import batches
 from restorer.restoration.kept import kept_path
 from restorer.restoration.settings import DECLIP
@@ -103,6 +104,42 @@ def test_what_exists_is_skipped_and_a_result_is_no_input(tiny, album, tmp_path, 
 def test_an_input_is_not_skipped_but_refused_where_it_would_be_its_own_result(tiny, album, capsys):
     assert tiny("bwe", "album", *WORDS, "--skip-existing", "--out", "album") == 2
     assert "is an input, which is never overwritten" in capsys.readouterr().err
+
+
+def test_a_result_that_is_worse_stays_and_is_a_failure(tiny, album, tmp_path, capsys):
+    """Above full scale, where 16 bits end."""
+    loud = np.random.default_rng(0).standard_normal((8000, 1))
+    soundfile.write(album / "loud.wav", loud, 8000, "FLOAT")
+    words = ["--gap", "0.2-0.22", "--bits", "16", "--json", "--quiet"]
+    assert tiny("inpaint", "album/loud.wav", *words, "--out", "new.wav") == 1
+    said = capsys.readouterr()
+    told = json.loads(said.out)
+    assert (told["status"], told["target"]) == ("failed", "new.wav")
+    assert said.err == f"new.wav: error: {told['error']}\n"
+    assert " sound samples above full scale, the highest at +" in said.err
+    assert "keep the input, and choose --clip-mode rescale or a floating-point format" in said.err
+    assert soundfile.info("new.wav").frames == 8000
+    assert tiny("inpaint", "album", *words, "--out", "new") == 3
+    said = capsys.readouterr()
+    statuses = {each["source"]: each["status"] for each in map(json.loads, said.out.splitlines())}
+    assert statuses == {f"album/{name}": "restored" for name in ("a.wav", "c.wav", "cd 2/b.flac")} | {
+        "album/loud.wav": "failed"
+    }
+    assert said.err.splitlines()[-1] == "restorer: 4 recordings: 3 restored, 1 failed"
+
+
+def test_bare_samples_in_a_file_can_be_resumed(tiny, tmp_path, monkeypatch):
+    noise = np.random.default_rng(0).standard_normal(9000)
+    (tmp_path / "take.raw").write_bytes((3000 * noise).astype("<i2").tobytes())
+    words = ["bwe", "take.raw", "--raw", "s16le:8000:1", *WORDS, "--quiet"]
+    assert tiny(*words, "--out", "straight.wav") == 0
+    power = Power(monkeypatch)
+    power.left = 1
+    assert tiny(*words, "--out", "new.wav", "--resume") == 130
+    power.left = 100
+    assert tiny(*words, "--out", "new.wav", "--resume") == 0
+    assert power.computed == 3
+    assert Path("new.wav").read_bytes() == Path("straight.wav").read_bytes()
 
 
 def test_json_is_a_line_for_each_file_and_nothing_else(tiny, album, tmp_path, capsys):
@@ -229,6 +266,14 @@ def test_what_was_kept_of_one_version_is_not_used_for_another(tiny, album, tmp_p
     power.left = 100
     assert tiny("bwe", "album/c.wav", *WORDS, "--resume", "--out", "new/c.2.wav") == 0
     assert (tmp_path / "new/c.2.wav").read_bytes() == (tmp_path / "straight.wav").read_bytes()
+
+
+def test_two_runs_on_one_result_are_told_apart_by_its_name(tiny, album, tmp_path, capsys):
+    kept_path(tmp_path / "new.wav").touch()
+    with kept_path(tmp_path / "new.wav").open("rb+") as file:
+        assert lock(file.fileno())
+        assert tiny("bwe", "album/a.wav", *WORDS, "--out", "new.wav", "--resume") == 1
+    assert capsys.readouterr().err == "restorer: another run works on new.wav; wait for it, or write elsewhere\n"
 
 
 def test_another_recording_of_the_same_name_begins_anew(tiny, album, tmp_path, monkeypatch):

@@ -7,18 +7,20 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from restorer.cli import arguments
+from restorer.cli import arguments, labels
 from restorer.cli.arguments import (
     parse_device,
     parse_duration,
     parse_frequency,
     parse_gap,
     parse_gaps,
+    parse_rate,
     parse_severity,
     parse_threshold,
     parse_time,
 )
 from restorer.errors import UsageError
+from restorer.restoration.task import LOWEST_THRESHOLD
 
 # What a person types has few digits; 3 behind the point keep every test below exact to a rounding of the last bit.
 milliseconds = st.integers(0, 100 * 3600 * 1000)
@@ -108,7 +110,18 @@ def test_a_frequency_that_nobody_hears_is_refused_with_what_was_meant(word):
     assert repr(word) in str(refusal.value)
 
 
-@given(st.floats(-200, 0).map(lambda x: round(x, 2)))
+@given(st.integers(1, 10**6))
+def test_a_sample_rate_is_the_same_in_hz_and_khz(hz):
+    assert parse_rate(f"{hz}") == parse_rate(f"{hz / 1000}k") == parse_rate(f"{hz / 1000:.6f} kHz") == hz
+
+
+@pytest.mark.parametrize("word", ["", "fast", "-1", "44.1", "44.1234k", "44,1k", "nan", "9" * 400])
+def test_what_is_no_sample_rate_is_refused_with_the_word(word):
+    with pytest.raises(UsageError, match=r"--rate .* is not a sample rate; write it as 44\.1k or 44100"):
+        parse_rate(word)
+
+
+@given(st.floats(-90.3, 0).map(lambda x: round(x, 2)))
 def test_a_threshold_in_decibels_is_the_linear_one(db):
     linear = 10 ** (db / 20)
     assert parse_threshold(f"{db:.2f}dB") == pytest.approx(linear, rel=last_bit)
@@ -121,6 +134,16 @@ def test_what_is_no_threshold_is_refused_with_the_word(word):
     with pytest.raises(UsageError, match="--threshold") as refusal:
         parse_threshold(word)
     assert repr(word) in str(refusal.value)
+
+
+@pytest.mark.parametrize("word", ["-200dB", "-90.4dB", "1e-9", "0.00003"])
+def test_a_threshold_below_all_steps_is_refused_in_its_own_terms(word):
+    with pytest.raises(UsageError, match=r"--threshold .* is less than a step of 16 bits, -90dB; give the level"):
+        parse_threshold(word)
+
+
+def test_the_lowest_threshold_that_is_ever_found_can_be_given():
+    assert parse_threshold(f"{LOWEST_THRESHOLD:.6g}") == pytest.approx(LOWEST_THRESHOLD, rel=1e-5)
 
 
 def test_a_negative_threshold_is_taken_for_forgotten_decibels():
@@ -147,7 +170,7 @@ def test_other_devices_are_refused(word):
 
 
 @pytest.mark.parametrize(
-    "parse", [parse_frequency, parse_threshold, parse_time, parse_gap, parse_duration, parse_device]
+    "parse", [parse_frequency, parse_rate, parse_threshold, parse_time, parse_gap, parse_duration, parse_device]
 )
 @given(st.text(alphabet="0123456789.:-+kKhzHZdBecudapt \n٣", max_size=12))
 def test_any_word_is_a_finite_value_or_refused_in_one_line(parse, word):
@@ -161,10 +184,11 @@ def test_any_word_is_a_finite_value_or_refused_in_one_line(parse, word):
     assert all(math.isfinite(number) and number >= 0 for number in numbers)
 
 
-def test_the_examples_in_the_docstrings_hold():
+@pytest.mark.parametrize("module", [arguments, labels])
+def test_the_examples_in_the_docstrings_hold(module):
     import doctest
 
-    assert doctest.testmod(arguments).failed == 0
+    assert doctest.testmod(module).failed == 0
 
 
 def test_the_unit_of_a_severity_says_what_it_is():

@@ -117,6 +117,9 @@ def test_what_must_not_be_written_is_refused_first(folder, tmp_path, monkeypatch
 def test_an_empty_folder_and_none(tmp_path, capsys):
     assert app.main(["bench", "quality", str(tmp_path)]) == 2
     assert "no sound files" in capsys.readouterr().err
+    record(tmp_path / "album" / "cd 1" / "a.wav")
+    assert app.main(["bench", "quality", str(tmp_path / "album")]) == 2
+    assert "and folders below it are not searched here; name a folder that has" in capsys.readouterr().err
     assert app.main(["bench", "quality", str(tmp_path / "none")]) == 2
     assert "is not a folder" in capsys.readouterr().err
 

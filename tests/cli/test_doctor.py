@@ -60,6 +60,18 @@ def test_a_prior_that_is_no_file_is_called_broken(tiny, capsys):
     assert "BROKEN  weights" in capsys.readouterr().out
 
 
+def test_a_prior_that_breaks_off_is_called_broken_at_once(tmp_path, capsys):
+    from restorer.cli import app
+    from restorer.shipped import DEFAULT_PRIOR, find_weights
+
+    whole = find_weights(DEFAULT_PRIOR).read_bytes()
+    (tmp_path / "half.safetensors").write_bytes(whole[: len(whole) // 2])
+    assert app.main(["doctor", "--prior", str(tmp_path / "half.safetensors"), "--device", "cpu"]) == 1
+    *_, last = capsys.readouterr().out.splitlines()
+    assert last.startswith("BROKEN  weights     ")
+    assert "half.safetensors is not a readable safetensors file" in last
+
+
 def test_a_program_that_does_not_start_is_called_broken(watched, tmp_path, monkeypatch, capsys):
     program = tmp_path / "bin" / "ffmpeg"
     program.parent.mkdir()

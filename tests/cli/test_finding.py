@@ -17,6 +17,7 @@ import soundfile
 
 from restorer.cli import app
 from restorer.cli.labels import read_labels
+from restorer.errors import UsageError
 from restorer.restoration.task import UNDAMAGED, BandwidthExtension, Declipping
 from tests.shell import contents, restorer
 from tests.test_detect import RATE, filled, low_passed, music
@@ -129,14 +130,83 @@ def test_json_is_one_object_a_line(folder, capsys):
 
 def test_labels_go_out_and_come_back_as_the_same_gaps(folder, tasks, capsys):
     assert app.main(["detect", "album/gaps.wav", "--labels", "labels.txt"]) == 0
-    np.testing.assert_allclose(read_labels(folder / "labels.txt"), GAPS, atol=1e-4)
+    np.testing.assert_allclose(read_labels(folder / "labels.txt").gaps_s, GAPS, atol=1e-4)
     assert run("inpaint", "album/gaps.wav", "--gaps", "labels.txt", "--gap", "3-3.5") == 0
     assert run("inpaint", "album/gaps.wav", "--gap", "auto", "--gap", "3-3.5", "--overwrite") == 0
     (automatic,) = tasks.values()
-    labels = (*read_labels(folder / "labels.txt"), (3.0, 3.5))
+    labels = (*read_labels(folder / "labels.txt").gaps_s, (3.0, 3.5))
     np.testing.assert_allclose(automatic.gaps_s, labels, atol=1e-9)  # the digits of a label
     assert app.main(["detect", "album/gaps.wav", "--labels", "labels.txt"]) == 2
     assert "labels.txt exists already" in capsys.readouterr().err
+
+
+def three_channels(folder):
+    """A gap in the first, one in the first and the third, one in all."""
+    sound = np.stack([music(seconds=5, seed=seed) for seed in range(3)], axis=1)
+    for first, channels in ((1.0, [0]), (2.0, [0, 2]), (3.0, [0, 1, 2])):
+        sound[round(first * RATE) : round((first + 0.05) * RATE), channels] = 0
+    soundfile.write(folder / "three.wav", sound, RATE, "PCM_16")
+
+
+def test_labels_keep_gaps_in_the_channels_that_have_them(folder, tasks, capsys):
+    three_channels(folder)
+    assert app.main(["detect", "three.wav", "--labels", "labels.txt"]) == 0
+    texts = [line.split("\t")[2] for line in (folder / "labels.txt").read_text().splitlines()]
+    assert [text.partition(", conf")[0] for text in texts] == ["zero in channel 1", "zero in channels 1, 3", "zero"]
+    assert run("inpaint", "three.wav", "--gaps", "labels.txt", "--gap", "4-4.1") == 0
+    labelled = tasks.pop("three.wav")
+    assert [len(labelled.of(channel)) for channel in range(3)] == [4, 2, 3]
+    assert run("inpaint", "three.wav", "--gap", "auto", "--gap", "4-4.1", "--overwrite") == 0
+    for one, other in zip(labelled.for_channels(3).by_channel_s, tasks["three.wav"].by_channel_s, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-9)
+    assert run("inpaint", "album/gaps.wav", "--gaps", "labels.txt") == 2
+    assert "in channel 3, and album/gaps.wav has 1; give the gaps of this recording\n" in capsys.readouterr().err
+
+
+def test_a_channel_without_the_gap_comes_back_bit_for_bit(tiny, tmp_path):
+    sound = 0.1 * np.random.default_rng(0).standard_normal((8000, 2))
+    soundfile.write("two.wav", sound, 8000, "PCM_16")
+    (tmp_path / "labels.txt").write_text("0.5\t0.52\tzero in channel 2, confidence 0.98\n")
+    assert tiny("inpaint", "two.wav", "--gaps", "labels.txt", "--quiet") == 0
+    before, after = (soundfile.read(name, dtype="int16")[0] for name in ("two.wav", "two.restored.wav"))
+    np.testing.assert_array_equal(before[:, 0], after[:, 0])
+    assert (before[4000:4160, 1] != after[4000:4160, 1]).any()
+
+
+@pytest.mark.parametrize(
+    ("text", "channels"),
+    [
+        ("zero in channel 2, confidence 0.98", [1]),
+        ("dropout in channel 1, 3, confidence 1.00", [0, 2]),
+        ("my own words in channels 1, 3", [0, 2]),
+        ("", None),
+        ("a gap in channel 2 of the mixer", None),
+        ("in channel two", None),
+    ],
+)
+def test_the_channels_that_a_label_ends_with_are_its_own(tmp_path, text, channels):
+    (tmp_path / "labels.txt").write_text(f"1.0\t2.0\t{text}\n")
+    gaps = read_labels(tmp_path / "labels.txt")
+    assert [channel for channel in range(4) if gaps.of(channel)] == (list(range(4)) if channels is None else channels)
+
+
+@pytest.mark.parametrize("channel", ["0", "65", "999999999"])
+def test_a_channel_that_no_recording_has_is_refused_with_its_line(tmp_path, channel):
+    (tmp_path / "labels.txt").write_text(f"1.0\t2.0\n3.0\t4.0\tzero in channel {channel}, confidence 0.98\n")
+    with pytest.raises(UsageError, match=f"line 2: there is no channel {channel}; they are counted from 1, to 64"):
+        read_labels(tmp_path / "labels.txt")
+
+
+def test_detect_takes_patterns_and_lists_and_each_recording_once(folder, capsys):
+    (folder / "list.txt").write_text("album/clean.wav\n")
+    (folder / "link").symlink_to("album")
+    named = ["album/c*.wav", "@list.txt", "album/clipped.wav", "./album/clean.wav", "link/clean.wav"]
+    assert app.main(["detect", *named, "--json"]) == 0
+    found = [json.loads(line)["file"] for line in capsys.readouterr().out.splitlines()]
+    assert found == ["album/clean.wav", "album/clipped.wav"]
+    os.mkfifo(folder / "album" / "pipe.wav")
+    assert app.main(["detect", "album/gap*.wav", "--labels", "labels"]) == 0  # a pattern stands for several
+    assert [path.name for path in (folder / "labels").rglob("*")] == ["gaps.wav.txt"]
 
 
 def test_labels_of_a_folder_mirror_it_for_the_files_that_have_any(folder):

@@ -102,6 +102,32 @@ def test_an_interruption_leaves_one_line_and_no_file(folder):
     assert not [name for name in os.listdir(folder) if "new" in name]
 
 
+def test_an_interruption_while_it_starts_is_silent(tmp_path):
+    code = "import sys; from types import SimpleNamespace as Names\n"
+    code += "def find_spec(name, path, target):\n    if name == 'restorer.cli.app': raise KeyboardInterrupt\n"
+    code += "sys.meta_path.insert(0, Names(find_spec=find_spec)); from restorer.__main__ import main; main()"
+    done = subprocess.run([sys.executable, "-c", code], env=environment(), cwd=tmp_path, capture_output=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
+
+
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="nothing here is always full")
+def test_standard_output_that_is_full_is_called_so(folder):
+    buffered = {name: value for name, value in environment().items() if name != "PYTHONUNBUFFERED"}
+    words = [sys.executable, "-m", "restorer", "detect", "in.wav", "--json"]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, cwd=folder, env=buffered)
+    assert (done.returncode, done.stderr) == (1, b"restorer: standard output: No space left on device\n")
+
+
+def test_the_systems_names_of_the_streams_are_the_streams(folder):
+    sent = (folder / "in.wav").read_bytes()
+    words = ["inpaint", "/dev/stdin", "--gap", "2.0-2.5", "--out", "/dev/stdout"]
+    done = subprocess.run(command(*words), input=sent, capture_output=True, cwd=folder, env=environment())
+    assert done.returncode == 0
+    assert done.stdout.endswith(sent[44:])
+    assert not [name for name in os.listdir("/dev") if "restored" in name]
+
+
 def test_no_progress_bar_off_a_terminal(folder):
     done = subprocess.run(
         command("bwe", "in.wav", "--cutoff", "1k"), capture_output=True, cwd=folder, env=environment()

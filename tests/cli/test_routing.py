@@ -14,6 +14,7 @@ from restorer.errors import AudioError
 from restorer.restoration.settings import BWE, DECLIP, INPAINT
 from restorer.restoration.task import BandwidthExtension, Declipping, Inpainting, Repair
 from restorer.restoration.wanted import LIKE_INPUT, Wanted
+from restorer.training.settings import NO_LIMIT
 from tests.shell import record
 
 
@@ -143,7 +144,7 @@ def test_the_machine_and_the_seed_are_passed_on(engine):
 
 
 def test_what_the_result_shall_be_is_passed_on(engine, tmp_path):
-    words = ["--format", "flac", "--bits", "16", "--rate", "48000", "--clip-mode", "rescale", "--no-verify"]
+    words = ["--format", "flac", "--bits", "16", "--rate", "48k", "--clip-mode", "rescale", "--no-verify"]
     assert run("inpaint", "-", "--gap", "1-2", "--raw", "s24le:96000:2", *words) == 0
     options = engine.calls[0][4]
     assert options["wanted"] == Wanted("flac", "16", 48000, "rescale")
@@ -153,7 +154,7 @@ def test_what_the_result_shall_be_is_passed_on(engine, tmp_path):
 
 def test_a_broken_promise_is_said_even_when_quiet(engine, capsys):
     engine.faults = ("a promise",)
-    assert run("bwe", "-", "--cutoff", "1k", "--quiet") == 0
+    assert run("bwe", "-", "--cutoff", "1k", "--quiet") == 1
     assert capsys.readouterr().err == "standard output: error: a promise\n"
 
 
@@ -294,6 +295,10 @@ def test_the_public_checkpoint_becomes_a_prior(tmp_path, capsys):
     said = capsys.readouterr().out
     assert "preset: cqtdiff-22k\n" in said
     assert "sample_rate: 22050 Hz\n" in said
+    facts = {"steps": 5, "training": {"steps": NO_LIMIT, "minutes": 5.0, "seed": 1}}
+    prior.save(tmp_path / "learned.safetensors", facts)
+    assert app.main(["weights", "info", str(tmp_path / "learned.safetensors")]) == 0
+    assert capsys.readouterr().out.endswith("steps: 5\ntraining: {'minutes': 5.0, 'seed': 1}\n")
     assert app.main(["weights", "import", str(tmp_path / "cqt.pt")]) == 2  # it exists
 
 

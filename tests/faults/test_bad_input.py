@@ -18,6 +18,7 @@ def folder(tmp_path):
     (tmp_path / "empty.wav").touch()
     (tmp_path / "text.wav").write_text("This is not a recording, whatever its name says.\n" * 50)
     (tmp_path / "prior.safetensors").touch()
+    (tmp_path / "right.txt").write_text("0.5\t0.6\tzero in channel 2, confidence 0.98\n")
     (tmp_path / "late.txt").write_text("1.5\t2.5\tzero\n")
     (tmp_path / "point.txt").write_text("0.5\t0.6\tzero\n\\\t100.0\t200.0\n1.0\t1.0\t\n")
     return tmp_path
@@ -38,10 +39,20 @@ BAD = {
     "a negative threshold": (("declip", "good.wav", "--threshold", "-10"), 2, "write -10dB"),
     "an unknown prior": (("bwe", "good.wav", "--cutoff", "1k", "--prior", "organ"), 1, "no prior 'organ'"),
     "weights of another kind": (("bwe", "good.wav", "--cutoff", "1k", "--prior", "good.wav"), 1, "not a .safetensors"),
+    "an empty input": (("bwe", "", "--cutoff", "1k"), 2, "the argument behind bwe is empty; is a variable unset?"),
+    "an empty output": (("bwe", "good.wav", "--cutoff", "1k", "-o", ""), 2, "behind -o is empty"),
+    "an empty folder of labels": (("detect", "good.wav", "--labels="), 2, "behind --labels is empty"),
+    "detect: an empty input": (("detect", "good.wav", ""), 2, "behind good.wav is empty"),
+    "train: an empty folder": (("train", "-o", "new", "--steps", "1", "--recordings", ""), 2, "--recordings is empty"),
+    "bench: an empty folder": (("bench", "quality", ""), 2, "behind quality is empty"),
     "an unknown device": (("bwe", "good.wav", "--cutoff", "1k", "--device", "gpu"), 2, "--device 'gpu'"),
     "the input as output": (("bwe", "good.wav", "--cutoff", "1k", "-o", "good.wav", "--overwrite"), 2, "is an input"),
     "an output that exists": (("bwe", "good.wav", "--cutoff", "1k", "-o", "text.wav"), 2, "exists already"),
     "an output below a file": (("bwe", "good.wav", "--cutoff", "1k", "-o", "text.wav/a.wav"), 1, "Not a directory"),
+    "a threshold of nothing": (("declip", "good.wav", "--threshold=-200dB"), 2, "less than a step of 16 bits"),
+    "bits that are none": (("bwe", "good.wav", "--cutoff", "1k", "--bits", "20"), 2, "'--bits': '20' is not one of"),
+    "steps that are no number": (("bwe", "good.wav", "--steps", "a"), 2, "'--steps': 'a' must be a whole number; see"),
+    "a rate that is none": (("bwe", "good.wav", "--cutoff", "1k", "--rate", "CD"), 2, "--rate 'CD' is not a sample"),
     "a rate beyond all": (("bwe", "good.wav", "--cutoff", "1k", "--rate", "10"), 2, "--rate 10 lies outside"),
     "a format for no pipe": (("bwe", "good.wav", "--cutoff", "1k", "-o", "-", "--format", "mp3"), 2, "to a pipe"),
     "bare samples in a file": (("bwe", "good.wav", "--cutoff", "1k", "--format", "raw"), 2, "for standard output"),
@@ -54,12 +65,15 @@ BAD = {
     "no input": (("bwe", "--cutoff", "1k"), 2, "Missing argument 'INPUT'"),
     "no cutoff": (("bwe", "good.wav"), 2, "give --cutoff 1k"),
     "no gap": (("inpaint", "good.wav"), 2, "give --gap 2.0-2.5"),
+    "labels from a pipe": (("inpaint", "good.wav", "--gaps", "-"), 2, "--gaps - is no file"),
+    "labels of channel 2": (("inpaint", "good.wav", "--gaps", "right.txt"), 2, "in channel 2, and good.wav has 1"),
     "missing labels": (("inpaint", "good.wav", "--gaps", "gone.txt"), 1, "gone.txt does not exist"),
     "no labels": (("inpaint", "good.wav", "--gaps", "empty.wav"), 2, "empty.wav holds no labels"),
     "labels of another kind": (("inpaint", "good.wav", "--gaps", "text.wav"), 2, "text.wav, line 1: 'This is"),
     "a label beyond the end": (("inpaint", "good.wav", "--gaps", "late.txt"), 2, "1.5-2.5 reaches beyond the end"),
     "a label of no length": (("inpaint", "good.wav", "--gaps", "point.txt"), 2, "point.txt, line 3: the label at 1 s"),
     "auto of a pipe": (("bwe", "-", "--cutoff", "auto"), 2, "name a file"),
+    "auto of bare samples": (("bwe", "good.wav", "--cutoff", "auto", "--raw", "s16le:8000:1"), 2, "convert it to WAV"),
     "detect: a missing file": (("detect", "gone.wav"), 1, "gone.wav does not exist"),
     "detect: a text file": (("detect", "text.wav"), 1, "text.wav is not"),
     "detect: a pipe and a file": (("detect", "-", "good.wav"), 2, "goes alone"),
@@ -75,6 +89,7 @@ BAD = {
     "steps below 1": (("bwe", "good.wav", "--cutoff", "1k", "--steps", "0"), 2, "--steps"),
     "generate: no time": (("generate", "0", "-o", "new.wav"), 2, "'0' is no time"),
     "generate: an unknown format": (("generate", "1", "-o", "new.xyz"), 2, "new.xyz does not say what to write"),
+    "generate: a name that denies": (("generate", "1", "-o", "a.wav", "--format", "flac"), 2, "end it in .flac\n"),
     "weights: unknown": (("weights", "info", "organ"), 1, "no prior 'organ'"),
     "weights: a missing checkpoint": (("weights", "import", "gone.pt"), 1, "gone.pt does not exist"),
     "weights: an output that exists": (("weights", "import", "text.wav", "-o", "prior.safetensors"), 2, "exists"),

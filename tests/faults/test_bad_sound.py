@@ -61,6 +61,16 @@ def test_next_to_no_sound_comes_back_as_long_as_it_was(tiny, tmp_path, command, 
         assert len(reader.read(10)) == frames
 
 
+def test_settings_that_lead_nowhere_are_at_fault_not_the_recording(tiny, tmp_path, capsys):
+    soundfile.write(tmp_path / "in.wav", NOISE, 8000)
+    before = contents(tmp_path)
+    assert tiny("bwe", "in.wav", *TASKS["bwe"], "--guidance", "rg", "--xi", "1e300") == 1
+    said = said_once(capsys)
+    assert said.startswith("restorer: the result for in.restored.wav has a sample that is nan at ")
+    assert said.endswith("leave out --xi, --steps and --sampler, or choose another --prior\n")
+    assert contents(tmp_path) == before
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e10, -1e300])
 def test_what_is_no_sample_is_refused_with_its_place(tiny, tmp_path, capsys, value):
     sound = NOISE.copy()

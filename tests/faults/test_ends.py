@@ -49,10 +49,10 @@ def folder(tmp_path):
     return tmp_path
 
 
-def begun(*words, folder, **options):
+def begun(*words, folder, script=TINY, **options):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
-        [sys.executable, "-c", TINY, *words],
+        [sys.executable, "-c", script, *words],
         cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options,
     )  # fmt: skip
     assert process.stdout.readline() == b"begun\n"
@@ -120,6 +120,37 @@ def test_a_run_that_is_asked_to_end_cleans_up(folder, number, code, said):
     assert not list(folder.glob("new/**/.*"))
 
 
+# A training of a small network, that does not end.
+TRAINING = """
+import pytest
+from restorer.training import loop
+from tests.test_training import shrink
+
+shrink(pytest.MonkeyPatch())
+step = loop._step
+
+def announced(*args):
+    print("begun", flush=True)
+    return step(*args)
+
+loop._step = announced
+from restorer.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "said"),
+    [(signal.SIGTERM, 143, "asked to end"), (signal.SIGINT, 130, "interrupted")],
+)
+def test_a_training_whose_workers_are_asked_to_end_too_ends_as_alone(folder, number, code, said):
+    words = ["--recordings", "album", "--preset", "tiny", "--minutes", "9", "--workers", "2", "--device", "cpu"]
+    with begun("train", *words, "--out", "new", folder=folder, script=TRAINING, start_new_session=True) as process:
+        os.killpg(process.pid, number)
+        assert process.stderr.read().decode() == f"restorer: {said}\n"
+        assert process.wait(60) == code
+
+
 def limited_to(size):
     return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
@@ -131,7 +162,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(folder, size):
     code, said = finished(*words, folder=folder, preexec_fn=limited_to(size))
     assert code == 1
     assert said.count("\n") == 1
-    assert said.startswith("restorer: new/a.wav cannot be written (")
+    assert said.startswith("restorer: new/a.wav cannot be written (File too large)")
     assert said.endswith("check the free space and the permissions of its folder; nothing was kept\n")
     assert not (folder / "new").exists()
 

@@ -53,7 +53,7 @@ class PeakMeter:
         self._held = np.zeros(0)
         self._signs = {1: _Peaks(), -1: _Peaks()}
         self._samples = self._sounding = 0
-        self._sustained = _Sustained(sample_rate)
+        self._sustained = Sustained(sample_rate)
 
     def push(self, samples: Wave) -> None:
         self._samples += len(samples)
@@ -91,7 +91,7 @@ class PeakMeter:
         return self._sustained.level
 
 
-class _Sustained:
+class Sustained:
     """The highest level that is passed in three of eight cells of 5 ms in a row."""
 
     def __init__(self, sample_rate: int) -> None:
