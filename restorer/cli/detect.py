@@ -4,7 +4,7 @@ import json
 import os
 import shlex
 import string
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -44,12 +44,12 @@ def detect(
     restorer detect album/
     """  # fmt: skip
     from restorer.restoration.find import detect_file
-    from restorer.restoration.named import spelled_out
+    from restorer.restoration.named import each_once, spelled_out
 
     names, are_several = spelled_out(inputs)
     is_single = len(names) == 1 and not are_several and not Path(names[0]).is_dir()
     found = ((source, _label_file(beside, labels, is_single)) for source, beside in _sources(names))
-    recordings = list(_once(found))
+    recordings = each_once(found, lambda each: each)
     _require_new(recordings, overwrite)
     failed = 0
     for source, target in recordings:
@@ -86,18 +86,6 @@ def _sources(names: Sequence[str]) -> Iterator[tuple[_Source, Path]]:
                 yield path, path.relative_to(word)
         else:
             yield Path(word), Path(Path(word).name)
-
-
-def _once(found: Iterable[_Recording]) -> Iterator[_Recording]:
-    """Without what was named twice, by whatever name: one recording for one label file."""
-    from restorer.restoration.named import identity
-
-    known = set()
-    for source, target in found:
-        this = identity(Path(source)) or source, target
-        if this not in known:
-            known.add(this)
-            yield source, target
 
 
 def _label_file(beside: Path, labels: str | None, is_single: bool) -> Path | None:

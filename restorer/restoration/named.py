@@ -3,15 +3,18 @@
 import glob
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import filterfalse
 from pathlib import Path, PurePath
+from typing import TypeVar
 
 from restorer.audio import SUFFIXES
 from restorer.errors import AudioError, UsageError
-from restorer.restoration.place import place_of
+from restorer.restoration.place import Place, place_of
+
+Found = TypeVar("Found")
 
 _LARGEST_LIST = 1 << 26  # bytes; half a million long paths. What is larger is a recording with an @ before its name
 
@@ -45,6 +48,15 @@ def identity(path: Path) -> tuple[int, int] | None:
     except (OSError, ValueError):
         return None
     return status.st_dev, status.st_ino
+
+
+def each_once(found: Iterable[Found], names: Callable[[Found], tuple[Place, Place | None]]) -> list[Found]:
+    """Without what was named twice, by whatever name: one recording for one target; names: (source, target) of each."""
+    known: dict[object, Found] = {}
+    for each in found:
+        source, target = names(each)
+        known.setdefault((identity(Path(source)) or source, target and os.path.realpath(target)), each)
+    return list(known.values())
 
 
 def _matches(path: PurePath, patterns: Sequence[str]) -> bool:

@@ -17,7 +17,7 @@ from restorer.audio import AudioFormat, AudioInfo, open_writer, probe, resampled
 from restorer.audio.writer import has_room
 from restorer.errors import AudioError, RestorerError, UsageError
 from restorer.restoration.fit import require_fit
-from restorer.restoration.named import EVERYTHING, Chosen, identity, sound_files, spelled_out
+from restorer.restoration.named import EVERYTHING, Chosen, each_once, identity, sound_files, spelled_out
 from restorer.restoration.place import Place, place_of
 from restorer.restoration.result import keeps_suffix, require_sensible, result_format
 from restorer.restoration.task import Task, for_channels
@@ -96,7 +96,8 @@ def plan_jobs(
     is_single = len(names) == 1 and not are_several and not Path(names[0]).is_dir()
     if is_raw and not is_single:
         raise UsageError(f"--raw is for one stream or file, and {len(inputs)} inputs or a folder were named; name one")
-    found = _once(_single(names[0], out, chosen) if is_single else _several(names, out, chosen))
+    seen = _single(names[0], out, chosen) if is_single else _several(names, out, chosen)
+    found = each_once(seen, lambda each: (each.source, each.target))
     _require_one_stream(found)
     for target in {"-" if each.target == "-" else "a file" for each in found}:
         require_sensible(wanted, to_stream=target == "-")
@@ -136,15 +137,6 @@ def _nothing_found(named: str, chosen: Chosen) -> AudioError:
     return AudioError(
         f"{named} has nothing that --include and --exclude let through; name another folder, or other patterns"
     )
-
-
-def _once(found: Iterable[_Found]) -> list[_Found]:
-    """Without what was named twice, by whatever name: one file for one target."""
-    each_once: dict[object, _Found] = {}
-    for each in found:
-        source = identity(Path(each.source)) or each.source
-        each_once.setdefault((source, os.path.realpath(each.target)), each)
-    return list(each_once.values())
 
 
 def _require_one_stream(found: Iterable[_Found]) -> None:
